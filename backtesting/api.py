@@ -1,0 +1,131 @@
+"""Backtests over HTTP; mounted below /api/v1. Own runs only: a stranger's is a 404."""
+
+from datetime import UTC, date, datetime, time
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from ninja import Field, Query, Router, Schema, Status
+from pydantic import ConfigDict
+
+from backtesting import runs
+from backtesting.models import BacktestRun, BacktestTrade
+
+router = Router(tags=["backtests"])
+
+
+class RunIn(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+    symbols: list[str] = Field(description="ccxt's spelling, e.g. BTC/USDT:USDT", max_length=200)
+    capital: float = Field(100, strict=True, description="Starting equity in quote currency.")
+    risk_profile: str = Field("medium", description="low, medium or high")
+    start: date | None = Field(None, description="First day, not before out-of-sample time begins.")
+    end: date | None = None
+
+
+class QueuedOut(Schema):
+    id: int
+    status: str
+    status_url: str
+
+
+class RunOut(Schema):
+    """`metrics` is empty until status is done; every figure in it has its span and sample size."""
+
+    id: int
+    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    stage: str
+    progress: float
+    error: str
+    symbols: list[str]
+    capital: float
+    risk_profile: str
+    simulated: bool
+    metrics: dict[str, Any]
+
+    @staticmethod
+    def resolve_simulated(run: BacktestRun) -> bool:
+        return run.provenance == "simulated"
+
+
+class EquityOut(Schema):
+    """Arrays of one length; timestamps are bar opens in ms UTC."""
+
+    timestamps: list[int]
+    equity: list[float]
+    drawdown_pct: list[float]
+    buy_and_hold: list[float]
+
+
+class TradeOut(Schema):
+    number: int
+    symbol: str
+    side: str
+    signal_ms: int
+    entry_ms: int
+    exit_ms: int
+    entry_price: float
+    exit_price: float
+    qty: float
+    leverage: int
+    stop: float
+    tp1: float
+    tps_hit: int
+    exit_reason: str
+    fees: float
+    funding: float
+    pnl: float
+    pnl_pct: float
+    probability: float | None
+
+
+class TradesOut(Schema):
+    items: list[TradeOut]
+    count: int
+
+
+@router.post("/backtest/run", response={202: QueuedOut})
+def run_backtest(request: HttpRequest, body: RunIn) -> Status:
+    """Queue a backtest of the newest champion on out-of-sample time. Ask status_url how it goes."""
+    run = runs.start(
+        request.user,
+        symbols=body.symbols,
+        capital=body.capital,
+        risk_profile=body.risk_profile,
+        start_ms=_ms(body.start),
+        end_ms=_ms(body.end),
+    )
+    run.refresh_from_db()
+    return Status(202, QueuedOut(id=run.pk, status=run.status, status_url=reverse("api:get_backtest", kwargs={"run_id": run.pk})))
+
+
+@router.get("/backtest/{int:run_id}", response=RunOut)
+def get_backtest(request: HttpRequest, run_id: int) -> BacktestRun:
+    """How a run goes, and its figures when it is done."""
+    return _mine(request, run_id)
+
+
+@router.get("/backtest/{int:run_id}/equity", response=EquityOut)
+def get_backtest_equity(request: HttpRequest, run_id: int) -> dict[str, Any]:
+    """The curves of a finished run, thinned to at most 2,000 points; empty before it is done."""
+    run = _mine(request, run_id)
+    return run.equity or {"timestamps": [], "equity": [], "drawdown_pct": [], "buy_and_hold": []}
+
+
+@router.get("/backtest/{int:run_id}/trades", response=TradesOut)
+def get_backtest_trades(
+    request: HttpRequest, run_id: int, limit: int = Query(100, ge=1, le=200), offset: int = Query(0, ge=0, le=1_000_000)
+) -> dict[str, Any]:
+    """The trades in order."""
+    trades = BacktestTrade.objects.filter(run=_mine(request, run_id)).order_by("number")
+    return {"items": list(trades[offset : offset + limit]), "count": trades.count()}
+
+
+def _mine(request: HttpRequest, run_id: int) -> BacktestRun:
+    return get_object_or_404(BacktestRun.objects.for_user(request.user), pk=run_id)
+
+
+def _ms(day: date | None) -> int | None:
+    return None if day is None else int(datetime.combine(day, time(), UTC).timestamp() * 1000)

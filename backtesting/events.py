@@ -1,0 +1,6 @@
+"""What this app tells the others, always after commit."""
+
+from django.dispatch import Signal
+
+backtest_requested = Signal()
+"""run_id: int"""

@@ -1,0 +1,100 @@
+"""Simulate the champion on time it has never seen."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import IO, Any, cast
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from backtesting import exports, runs
+from backtesting.models import BacktestRun
+from exchanges.models import JobStatus
+from traderai.lib.errors import UserError
+
+
+class Command(BaseCommand):
+    help = "Run a backtest of the newest champion on out-of-sample time and print its figures with their span and sample size."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--symbols", required=True, help="comma separated: BTC/USDT:USDT,ETH/USDT:USDT")
+        parser.add_argument("--capital", default="100", help="starting equity in quote currency (default 100)")
+        parser.add_argument("--risk-profile", default="medium", help="low, medium or high (default medium)")
+        parser.add_argument("--start", default="", help="first day, 2025-01-31 (default: where out-of-sample time begins)")
+        parser.add_argument("--end", default="", help="day before which to stop (default: the newest candle)")
+        parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+        parser.add_argument("--trades", type=Path, help="also write the trades to FILE.csv or FILE.parquet")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        trades: Path | None = options["trades"]
+        if trades is not None and trades.suffix not in exports.SUFFIXES:
+            raise CommandError(f"trades: {trades.name} must end in .csv or .parquet")
+        if trades is not None and not trades.absolute().parent.is_dir():
+            raise CommandError(f"trades: there is no folder {trades.parent}; create it first")
+        try:
+            run = runs.start(
+                None,
+                symbols=[symbol.strip() for symbol in options["symbols"].split(",") if symbol.strip()],
+                capital=options["capital"],
+                risk_profile=options["risk_profile"],
+                start_ms=_day_ms("start", options["start"]),
+                end_ms=_day_ms("end", options["end"]),
+                queue=False,
+            )
+            run = self._execute(run)
+        except UserError as error:
+            raise CommandError(error.message) from error
+        if trades is not None:
+            exports.write(run, trades)
+        if options["json"]:
+            head = {"id": run.pk, "status": run.status, "capital": float(run.capital), "risk_profile": run.risk_profile}
+            self.stdout.write(json.dumps({**head, **run.metrics}, indent=1))
+        else:
+            self._table(run)
+
+    def _execute(self, run: BacktestRun) -> BacktestRun:
+        console = Console(stderr=True)
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, disable=not sys.stderr.isatty()
+        ) as bar:
+            task = bar.add_task("Backtest", total=1.0)
+            runs.execute(run.pk, progress=lambda stage, share: bar.update(task, description=stage, completed=share))
+        run.refresh_from_db()
+        if run.status != JobStatus.DONE:
+            raise CommandError(f"run {run.pk} is {run.status}: {run.error or 'another process works on it'}")
+        return run
+
+    def _table(self, run: BacktestRun) -> None:
+        found = run.metrics
+        console = Console(file=cast(IO[str], self.stdout), width=120)
+        label = f" {found['label']}" if found["label"] else ""
+        console.print(
+            f"Backtest {run.pk}:{label} {found['span']['start']} to {found['span']['end']}, model version {found['model']['version']}"
+        )
+        console.print(found["sample"]["note"])
+        judged = ", ".join(f"{code} {count}" for code, count in found["sample"]["judged"].items()) or "none"
+        refused = ", ".join(f"{word} {count}" for word, count in found["sample"]["refused"].items()) or "none"
+        console.print(f"{found['sample']['bars']} bars; without a candidate: {judged}")
+        console.print(f"{found['sample']['candidates']} candidates, {found['sample']['signals']} signals; not entered: {refused}")
+        console.print("Costs: " + ", ".join(f"{name} {value:g}" for name, value in found["costs"].items()))
+        table = Table("figure", "value", "95 % interval", "n")
+        for name, figure in found["metrics"].items():
+            value = f"not defined: {figure['reason']}" if figure["value"] is None else f"{figure['value']:.4g}"
+            interval = f"{figure['low']:.3g} to {figure['high']:.3g}" if "low" in figure else ""
+            table.add_row(name, value, interval, str(figure["n"]))
+        console.print(table)
+
+
+def _day_ms(field: str, text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"{field}: {text!r} is not a day; write it like 2025-01-31") from None
+    return int(datetime.combine(day, time(), UTC).timestamp() * 1000)

@@ -1,0 +1,87 @@
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from exchanges.models import JobStatus
+from exchanges.risk.profiles import PROFILES
+from signals.models import ModelVersion
+from signals.models.strategy import RISK_CHOICES
+
+
+class BacktestRunQuerySet(models.QuerySet["BacktestRun"]):
+    def for_user(self, user: object) -> "BacktestRunQuerySet":
+        return self.filter(user=user)
+
+
+class BacktestRun(models.Model):
+    """One simulation: its settings, its job state, its figures. Figures always come with span and sample size."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="backtests")
+    model = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="backtests")
+    venue_slug = models.CharField(max_length=50)
+    symbols = models.JSONField()
+    timeframe = models.CharField(max_length=3)
+    capital = models.DecimalField(max_digits=18, decimal_places=2)
+    risk_profile = models.CharField(max_length=6, choices=RISK_CHOICES)
+    params = models.JSONField(default=dict, blank=True, help_text="Costs, plan and entry rule as they were used.")
+    requested_start_ms = models.BigIntegerField(null=True, blank=True)
+    requested_end_ms = models.BigIntegerField(null=True, blank=True)
+    start_ms = models.BigIntegerField(null=True, blank=True, help_text="Open of the first simulated bar.")
+    end_ms = models.BigIntegerField(null=True, blank=True, help_text="Close of the last simulated bar.")
+    provenance = models.CharField(max_length=10, blank=True)
+    status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
+    stage = models.CharField(max_length=80, blank=True)
+    progress = models.FloatField(default=0.0)
+    metrics = models.JSONField(default=dict, blank=True)
+    equity = models.JSONField(
+        default=dict, blank=True, help_text="{timestamps: [ms], equity: [...], drawdown_pct: [...]}, thinned for the chart."
+    )
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BacktestRunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(capital__gt=0), name="backtest_capital_positive"),
+            models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="backtest_status_known"),
+            models.CheckConstraint(condition=Q(risk_profile__in=list(PROFILES)), name="backtest_risk_profile_known"),
+            models.CheckConstraint(condition=Q(progress__gte=0, progress__lte=1), name="backtest_progress_0_to_1"),
+        ]
+
+    def __str__(self) -> str:
+        return f"backtest {self.pk} ({self.status})"
+
+
+class BacktestTrade(models.Model):
+    """One simulated position from entry to flat. Money in quote currency."""
+
+    run = models.ForeignKey(BacktestRun, models.CASCADE, related_name="trades")
+    number = models.PositiveIntegerField()
+    symbol = models.CharField(max_length=40)
+    side = models.CharField(max_length=5)
+    signal_ms = models.BigIntegerField(help_text="Open of the bar that decided.")
+    entry_ms = models.BigIntegerField(help_text="Open of the bar it was filled in.")
+    exit_ms = models.BigIntegerField(help_text="Open of the bar that closed it.")
+    entry_price = models.FloatField()
+    exit_price = models.FloatField(help_text="Average over the partial exits, slippage included.")
+    qty = models.FloatField()
+    leverage = models.PositiveSmallIntegerField()
+    stop = models.FloatField()
+    tp1 = models.FloatField()
+    tps_hit = models.PositiveSmallIntegerField()
+    exit_reason = models.CharField(max_length=20)
+    fees = models.FloatField()
+    funding = models.FloatField()
+    pnl = models.FloatField(help_text="Net of fees and funding.")
+    pnl_pct = models.FloatField(help_text="Net, % of notional.")
+    probability = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="backtest_trade_numbered_once")]
+
+    def __str__(self) -> str:
+        return f"trade {self.number} of run {self.run_id}"

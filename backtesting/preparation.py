@@ -1,0 +1,207 @@
+"""From stored history and a model to what the kernel takes: the same features, judgement and plan as the live scan, on out-of-sample bars only."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from django.conf import settings
+from numpy.typing import NDArray
+
+from backtesting import kernel
+from exchanges import candles
+from exchanges.costs import CostModel
+from exchanges.models import Market, MarketKind
+from exchanges.ports import CandleFrame, FundingFrame
+from exchanges.risk.profiles import RiskProfile
+from exchanges.timeframes import TIMEFRAME_MS
+from signals import features, net_profit, processing
+from signals.plan import PlanConfig
+from signals.ports import SIDES, SIGN, Template, TrainedEnsemble
+from signals.training import panel
+from signals.voters import ml
+
+Progress = Callable[[str, float], None]
+HOUR_MS = 3_600_000
+STAGES = ("no_history", "confidence", "agreement", "net_profit", "expectancy")
+"""The tests of net_profit.assess in their order."""
+
+
+class Prepared(NamedTuple):
+    """One symbol's out-of-sample bars and what the model says at each of them (arrays of the frame's length).
+
+    judged: how many bars ended at each of STAGES (their better side counts); bars that became candidates are not in it.
+    """
+
+    market: Market
+    frame: CandleFrame
+    funding: FundingFrame
+    candidates: kernel.Candidates
+    judged: dict[str, int]
+
+
+def prepare(
+    market: Market, ensemble: TrainedEnsemble, template: Template, *, start_ms: int, end_ms: int | None, bitcoin: CandleFrame | None
+) -> Prepared:
+    """Judge every bar from start_ms on; bars before it only warm the features up. As in the scan, a bar with less history is no candidate."""
+    warm_up = candles.read(market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=features.WARMUP_BARS)
+    since_ms = int(warm_up.timestamp[0]) if len(warm_up) else start_ms
+    history = candles.read(market, settings.BASE_TIMEFRAME, start_ms=since_ms, end_ms=end_ms)
+    funding = candles.funding(market)
+    seen = features.compute(history, funding=funding, btc=bitcoin)
+    atr = features.plan_atr(history, template.plan)
+    first = int(history.timestamp.searchsorted(start_ms))
+    frame = history.slice(first, len(history))
+    values = ml.align(ensemble, seen.names, seen.values[first:].T).T
+    known = np.isfinite(values).all(axis=1) & (np.arange(first, len(history)) >= features.WARMUP_BARS - 1)
+    probability, agreement = np.full((len(frame), 2), np.nan), np.full((len(frame), 2), np.nan)
+    if known.any():
+        prediction = ensemble.predict(np.ascontiguousarray(values[known]))
+        probability[known], agreement[known] = prediction.probability, prediction.agreement
+    found, judged = _judge(frame, atr[first:], probability, agreement, ensemble, template, market.costs)
+    if market.kind == MarketKind.SPOT:  # as the live gate: what is not borrowed cannot be sold
+        found = found._replace(side=np.maximum(found.side, 0))
+    return Prepared(market, frame, funding, found, judged)
+
+
+def _judge(
+    frame: CandleFrame,
+    atr: NDArray[np.float64],
+    probability: NDArray[np.float64],
+    agreement: NDArray[np.float64],
+    ensemble: TrainedEnsemble,
+    template: Template,
+    costs: CostModel,
+) -> tuple[kernel.Candidates, dict[str, int]]:
+    """The side that passes with the best expectancy at each bar, as the scan chooses it, with its plan; and where the other bars ended."""
+    n = len(frame)
+    stage = np.zeros(n, np.int64)
+    best, side, chance = np.full(n, -np.inf), np.zeros(n, np.int8), np.zeros(n)
+    rule = processing.entry_rule(template)
+    for index in SIDES:
+        seen = net_profit.assess(
+            atr_pct=atr / frame.close * 100.0,
+            probability=probability[:, index],
+            agreement=agreement[:, index],
+            payoff=ensemble.payoffs[index],
+            plan=template.plan,
+            costs=costs,
+            rule=rule,
+        )
+        stage = np.maximum(stage, np.select([seen.code == code for code in STAGES], range(len(STAGES)), default=len(STAGES)))
+        wins = (seen.code == "") & (seen.expectancy_pct > best)
+        best = np.where(wins, seen.expectancy_pct, best)
+        side = np.where(wins, np.int8(SIGN[index]), side).astype(np.int8)
+        chance = np.where(wins, probability[:, index], chance)
+    ended = {code: int(count) for code, count in zip(STAGES, np.bincount(stage, minlength=len(STAGES)), strict=False) if count}
+    return _planned(frame.close, atr, side, np.where(side != 0, best, 0.0), chance, template.plan), ended
+
+
+def _planned(
+    close: NDArray[np.float64],
+    atr: NDArray[np.float64],
+    side: NDArray[np.int8],
+    expectancy: NDArray[np.float64],
+    probability: NDArray[np.float64],
+    plan: PlanConfig,
+) -> kernel.Candidates:
+    """signals.plan.levels for whole arrays; a candidate one of whose levels is not a positive price is none."""
+    distance = np.nan_to_num(atr) * side
+    stop = close - plan.stop_atr * distance
+    tp1, tp2, tp3 = (close + factor * distance for factor in (plan.tp1_atr, plan.tp2_atr, plan.tp3_atr))
+    possible = np.minimum.reduce([stop, tp1, tp2, tp3]) > 0.0
+    return kernel.Candidates(
+        np.where(possible, side, 0).astype(np.int8), stop, tp1, tp2, tp3, plan.trail_atr * np.nan_to_num(atr), expectancy, probability
+    )
+
+
+def bitcoin_for(markets: Sequence[Market], start_ms: int, end_ms: int | None) -> CandleFrame | None:
+    """Bitcoin's bars for the cross-asset features, as training and scan see them."""
+    found = panel.bitcoin_market(markets[0])
+    if found is None:
+        return None
+    bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    frame = candles.read(found, settings.BASE_TIMEFRAME, start_ms=start_ms - features.WARMUP_BARS * bar_ms, end_ms=end_ms)
+    return frame if len(frame) else None
+
+
+def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Candidates]:
+    """All symbols in one order of time."""
+    bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    timestamp = np.concatenate([item.frame.timestamp for item in prepared])
+    symbol = np.concatenate([np.full(len(item.frame), number, np.int64) for number, item in enumerate(prepared)])
+    order = np.lexsort((symbol, timestamp))
+    place = np.empty_like(order)
+    place[order] = np.arange(order.shape[0])
+    before, offset = np.full(order.shape[0], -1, np.int64), 0
+    for item in prepared:
+        own = np.arange(offset, offset + len(item.frame))
+        follows = np.diff(item.frame.timestamp) == bar_ms
+        before[own[1:][follows]] = place[own[:-1][follows]]
+        offset += len(item.frame)
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(item.frame, name) for item in prepared])[order]
+
+    rates, costs = zip(*(_funding(item, bar_ms) for item in prepared), strict=True)
+    bars = kernel.Bars(
+        timestamp[order], symbol[order], before[order], column("open"), column("high"), column("low"), column("close"),
+        np.concatenate(rates)[order], np.concatenate(costs)[order],
+    )  # fmt: skip
+    candidates = kernel.Candidates(
+        *(np.concatenate(columns)[order] for columns in zip(*(item.candidates for item in prepared), strict=True))
+    )
+    return bars, candidates
+
+
+def _funding(item: Prepared, bar_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per bar: the stored rates whose boundary lies in it, and the default per full hour outside the stored history (perpetuals only)."""
+    at = item.frame.timestamp
+    rate, cost = np.zeros(at.shape[0]), np.zeros(at.shape[0])
+    row = np.searchsorted(at, item.funding.timestamp, side="right") - 1
+    inside = (row >= 0) & (item.funding.timestamp < at[np.maximum(row, 0)] + bar_ms) if at.shape[0] else np.zeros(0, bool)
+    np.add.at(rate, row[inside], item.funding.rate[inside])
+    if item.market.kind == MarketKind.PERPETUAL:
+        hours = bar_ms / HOUR_MS if bar_ms >= HOUR_MS else 1.0
+        full_hour = (at % HOUR_MS == 0) & ~has_funding_history(item)
+        cost[full_hour] = item.market.costs.funding_bps_per_hour * 1e-4 * hours
+    return rate, cost
+
+
+def has_funding_history(item: Prepared) -> NDArray[np.bool_]:
+    """Which bars lie between the oldest and the newest stored funding boundary, [n]."""
+    at, stored = item.frame.timestamp, item.funding.timestamp
+    return (at >= stored[0]) & (at <= stored[-1]) if stored.shape[0] else np.zeros(at.shape[0], np.bool_)
+
+
+def specs(markets: Sequence[Market]) -> kernel.Specs:
+    """What the venue asks of each symbol."""
+    return kernel.Specs(
+        np.array([float(market.step_size) for market in markets]),
+        np.array([float(market.min_notional) for market in markets]),
+        np.array([market.max_leverage for market in markets], np.int64),
+        np.array([market.maintenance_margin_pct / 100.0 if market.kind == MarketKind.PERPETUAL else 0.0 for market in markets]),
+        np.array([market.costs.fee_rate(maker=True) for market in markets]),
+        np.array([market.costs.fee_rate(maker=False) for market in markets]),
+    )
+
+
+def rules(capital: float, profile: RiskProfile, template: Template, costs: CostModel) -> kernel.Rules:
+    """The profile's limits and the template's plan as the kernel takes them."""
+    plan = template.plan
+    return kernel.Rules(
+        capital=capital,
+        risk_pct=profile.risk_per_trade_pct,
+        max_margin_pct=profile.max_margin_pct,
+        max_leverage=profile.max_leverage,
+        max_open=profile.max_open_positions,
+        max_daily_loss_pct=profile.max_daily_loss_pct,
+        max_drawdown_pct=profile.max_drawdown_pct,
+        slippage=costs.slippage_bps * 1e-4,
+        stop_cost_pct=costs.stop_cost_pct(hours=plan.max_hold_hours),
+        share1=plan.shares[0],
+        share2=plan.shares[1],
+        share3=plan.shares[2],
+        max_hold_ms=plan.max_hold_ms,
+        bar_ms=TIMEFRAME_MS[settings.BASE_TIMEFRAME],
+        signal_bars=processing.EXPIRE_AFTER_BARS,
+    )

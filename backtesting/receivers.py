@@ -1,0 +1,19 @@
+"""What follows from events. Each receiver calls the next service or queues a task."""
+
+from typing import Any
+
+from django.dispatch import receiver
+
+from backtesting import events
+from signals.events import model_trained
+from traderai.lib.nudge import nudge
+
+
+@receiver(events.backtest_requested)
+def wake_worker(*, run_id: int, **_: Any) -> None:
+    nudge("backtesting.tasks.run_backtest", run_id=run_id)
+
+
+@receiver(model_trained)
+def judge_candidate(*, model_id: int, **_: Any) -> None:
+    nudge("backtesting.tasks.judge_model", model_id=model_id)

@@ -1,0 +1,204 @@
+"""The figures of a finished simulation, each with its span and sample size, and the checks a careful reader would make."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtesting import kernel, metrics, preparation
+from backtesting.metrics import History, Interval
+from backtesting.models import BacktestRun
+from backtesting.preparation import Prepared
+from exchanges.models import Market, MarketKind, Provenance
+from exchanges.risk.profiles import RiskProfile
+from exchanges.timeframes import TIMEFRAME_MS
+from signals import processing
+from signals.ports import Template
+from traderai.lib import clock
+
+MOST_POINTS = 2_000
+AMBIGUOUS_WARN = 0.05
+GAP_WARN = 0.001
+NO_FUNDING_WARN = 0.01
+SIMULATED_LABEL = "SIMULATED MARKET"
+
+
+class Report(NamedTuple):
+    """What the run keeps: figures, thinned curves, and the settings as they were used."""
+
+    metrics: dict[str, Any]
+    equity: dict[str, Any]
+    params: dict[str, Any]
+
+
+def report(
+    run: BacktestRun,
+    markets: Sequence[Market],
+    prepared: Sequence[Prepared],
+    bars: kernel.Bars,
+    candidates: kernel.Candidates,
+    result: kernel.Result,
+    template: Template,
+    profile: RiskProfile,
+) -> Report:
+    """Everything about one result. Shapes as in backtesting.kernel."""
+    assert run.model is not None
+    capital, trades, bar_ms = float(run.capital), result.trades, TIMEFRAME_MS[run.timeframe]
+    start_ms, end_ms = int(result.times[0]), int(result.times[-1]) + bar_ms
+    span = {
+        "start": _iso(start_ms),
+        "end": _iso(end_ms),
+        "start_ms": start_ms,
+        "end_ms": end_ms,
+        "days": round((end_ms - start_ms) / metrics.DAY_MS, 2),
+    }
+    histories = [History(item.frame.timestamp, item.frame.open, item.frame.close) for item in prepared]
+    hold = metrics.buy_and_hold(result.times, histories, capital)
+    n, left_open = _counts(trades)
+    figures = _figures(trades, result, capital, hold)
+    costs = markets[0].costs
+    found = {
+        "span": span,
+        "sample": {
+            "trades": n,
+            "open_at_end": left_open,
+            "bars": int(bars.timestamp.shape[0]),
+            "candidates": int(np.count_nonzero(candidates.side)),
+            "judged": _summed([item.judged for item in prepared]),
+            "signals": result.signals,
+            "refused": result.refused,
+            "symbols": run.symbols,
+            "enough": n >= metrics.ENOUGH_TRADES,
+            "note": metrics.sample_note(n),
+        },
+        "model": {"version": run.model.version, "scope": run.model.scope, "oos_start": _iso(run.model.oos_start_ms)},
+        "provenance": run.provenance,
+        "label": SIMULATED_LABEL if run.provenance == Provenance.SIMULATED else "",
+        "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
+        "metrics": {name: {**figure, "start": span["start"], "end": span["end"]} for name, figure in figures.items()},
+        "notes": _notes(run),
+        "checks": _checks(run, prepared, bars, trades, bar_ms),
+    }
+    params = {
+        "template": template.slug,
+        "timeframe": run.timeframe,
+        "plan": asdict(template.plan),
+        "rule": asdict(processing.entry_rule(template)),
+        "costs": asdict(costs),
+        "risk_profile": asdict(profile),
+    }
+    return Report(found, _curves(result, capital, hold), params)
+
+
+def _summed(parts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {code: total for code in preparation.STAGES if (total := sum(part.get(code, 0) for part in parts))}
+
+
+def _counts(trades: kernel.Trades) -> tuple[int, int]:
+    """(closed by the plan, closed only because the data ended)"""
+    left_open = int((trades.reason == kernel.END_OF_DATA).sum())
+    return int(trades.reason.shape[0]) - left_open, left_open
+
+
+def _figures(trades: kernel.Trades, result: kernel.Result, capital: float, hold: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+    """Rates and means are over positions that their plan closed; money is over all, those closed at the last close included."""
+    n, left_open = _counts(trades)
+    is_closed = trades.reason != kernel.END_OF_DATA
+    pnl, notional, tps = trades.pnl[is_closed], (trades.qty * trades.entry)[is_closed], trades.tps[is_closed]
+    hits, wins = int((tps >= 1).sum()), int((pnl > 0).sum())
+    days = metrics.daily_returns(result.times, result.equity, capital)
+    no_trades, few_days = "no trades", "needs two days whose returns differ"
+
+    def figure(value: float | None, sample: int, reason: str = "", interval: Interval | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = {"value": value, "n": sample}
+        if value is None:
+            found["reason"] = reason
+        if interval is not None:
+            found |= {"low": interval.low, "high": interval.high}
+        return found
+
+    bars = int(result.times.shape[0])
+    return {
+        "hit_rate_tp1": figure(metrics.hit_rate(hits, n), n, no_trades, metrics.wilson(hits, n)),
+        "win_rate": figure(metrics.hit_rate(wins, n), n, no_trades, metrics.wilson(wins, n)),
+        "profit_factor": figure(metrics.profit_factor(pnl), n, "no losing trade" if n else no_trades),
+        "expectancy_pct": figure(metrics.expectancy_pct(pnl, notional), n, no_trades, metrics.expectancy_interval(pnl, notional)),
+        "sharpe": figure(metrics.sharpe(days), int(days.shape[0]), few_days),
+        "sortino": figure(metrics.sortino(days), int(days.shape[0]), "no losing day"),
+        "max_drawdown_pct": figure(metrics.max_drawdown_pct(result.equity, capital), bars, "no bars"),
+        "max_drawdown_days": figure(metrics.max_drawdown_days(result.times, result.equity, capital), bars, "no bars"),
+        "total_return_pct": figure(metrics.total_return_pct(result.balance, capital), n + left_open),
+        "final_equity": figure(result.balance, n + left_open),
+        "trades": figure(n, n),
+        "open_at_end": figure(left_open, left_open),
+        "fees": figure(float(trades.fees.sum()), n + left_open),
+        "funding": figure(float(trades.funding.sum()), n + left_open),
+        "exposure_pct": figure(result.exposure * 100.0, bars),
+        "buy_and_hold_pct": figure(float(hold[-1] / capital - 1.0) * 100.0 if hold.shape[0] else None, bars, "no bars"),
+    }
+
+
+def _curves(result: kernel.Result, capital: float, hold: NDArray[np.float64]) -> dict[str, Any]:
+    """At most MOST_POINTS points; every stretch keeps its last value and the deepest drawdown keeps its place."""
+    n = result.times.shape[0]
+    fall = metrics.drawdown_pct(result.equity, capital)
+    kept = np.unique(np.append(np.linspace(0, n - 1, min(n, MOST_POINTS - 1)).astype(np.int64), fall.argmax()))
+    return {
+        "timestamps": result.times[kept].tolist(),
+        "equity": np.round(result.equity[kept], 6).tolist(),
+        "drawdown_pct": np.round(fall[kept], 4).tolist(),
+        "buy_and_hold": np.round(hold[kept], 6).tolist(),
+    }
+
+
+def _notes(run: BacktestRun) -> list[str]:
+    assert run.model is not None
+    first = f"{clock.from_ms(run.model.oos_start_ms):%Y-%m-%d %H:%M}"
+    notes = [
+        f"Out of sample: the model has seen nothing from {first} UTC on; labels that reach into that time were purged and an embargo kept.",
+        "After costs: maker and taker fees, slippage on what takes liquidity, funding from history where stored, else the default by the hour.",
+        "Pessimistic inside a bar: liquidation, then stop, then targets; targets need a trade-through; a gap fills at the open.",
+        "Entries fill at the open of the bar after the decision, at the earliest.",
+        "Positions still open at the end are closed at the last close; they count in money, not in hit rate, win rate, profit factor or expectancy.",
+        "Venue rules (steps, minimums, fees) are today's, applied to the whole span.",
+        "The symbols were chosen today: coins that have disappeared since are missing, which flatters any strategy.",
+    ]
+    if run.provenance == Provenance.SIMULATED:
+        notes.insert(0, "SIMULATED MARKET: prices were generated; these figures say nothing about any real market.")
+    return notes
+
+
+def _checks(run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, trades: kernel.Trades, bar_ms: int) -> list[dict[str, str]]:
+    """Verdicts with their numbers (fill timing, ambiguous bars, gaps, zero volume, sample, concentration)."""
+    assert run.model is not None
+    n = int(trades.pnl.shape[0])
+    early = int((trades.entered <= trades.decided).sum())
+    inside = int((bars.timestamp[trades.decided] < run.model.oos_start_ms).sum()) if n else 0
+    same_bar = int((trades.entered == trades.left).sum())
+    expected = sum((int(item.frame.timestamp[-1]) - int(item.frame.timestamp[0])) // bar_ms + 1 for item in prepared)
+    missing = expected - sum(len(item.frame) for item in prepared)
+    silent = sum(int((item.frame.volume == 0).sum()) for item in prepared)
+    best = np.sort(trades.pnl)[::-1][:5].sum() if n else 0.0
+    perpetual = [item for item in prepared if item.market.kind == MarketKind.PERPETUAL]
+    unknown = sum(int((~preparation.has_funding_history(item)).sum()) for item in perpetual)
+    charged = sum(len(item.frame) for item in perpetual)
+
+    def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
+        return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}
+
+    return [
+        verdict("Out-of-sample time only", inside > 0, False, f"{inside} of {n} decisions before the model's out-of-sample time"),
+        verdict("Fill after the decision", early > 0, False, f"{early} of {n} fills in or before the deciding bar"),
+        verdict("Entry and exit in one bar", False, n > 0 and same_bar / n > AMBIGUOUS_WARN, f"{same_bar} of {n} trades; their order inside the bar is assumed"),
+        verdict("Gaps in the candles", False, expected > 0 and missing / expected > GAP_WARN, f"{missing} of {expected} bars missing"),
+        verdict("Bars without volume", False, expected > 0 and silent / expected > GAP_WARN, f"{silent} of {expected} bars"),
+        verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} bars of perpetuals without stored rates pay the default"),
+        verdict("Sample size", False, _counts(trades)[0] < metrics.ENOUGH_TRADES, metrics.sample_note(_counts(trades)[0])),
+        verdict("Without the five best trades", False, n > 0 and float(trades.pnl.sum() - best) <= 0.0 < float(trades.pnl.sum()), f"net {float(trades.pnl.sum() - best):+.2f} instead of {float(trades.pnl.sum()):+.2f}"),
+    ]  # fmt: skip
+
+
+def _iso(ms: int) -> str:
+    return clock.from_ms(ms).isoformat()

@@ -1,0 +1,295 @@
+"""Backtests as jobs: validated before a row exists, run once, kept with every figure's span and sample.
+
+The web process starts runs and a worker executes them, so the kernel, the features and the learners are imported where a run is executed.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from backtesting import events
+from backtesting.models import BacktestRun, BacktestTrade
+from exchanges import candles
+from exchanges.models import JobStatus, Market, Provenance
+from exchanges.risk import profiles
+from exchanges.timeframes import TIMEFRAME_MS
+from signals import registry, strategies
+from signals.models import ModelVersion
+from traderai.lib import clock
+from traderai.lib.errors import UserError
+from traderai.lib.events import send_after_commit
+
+if TYPE_CHECKING:
+    from backtesting import kernel, reporting
+
+log = structlog.get_logger(__name__)
+
+Progress = Callable[[str, float], None]
+TEMPLATE = "ml-ensemble"
+MOST_CAPITAL = Decimal(1_000_000_000)
+STALE_AFTER = timedelta(minutes=3)
+CHUNK = 1000
+MOST_UNFINISHED = 10
+DAY_MS = 86_400_000
+
+
+class NotRunnable(UserError):
+    """The backtest cannot be run as asked."""
+
+
+class Withdrawn(Exception):
+    """The row was removed or ended while its simulation ran: there is nobody to tell."""
+
+
+def start(
+    user: Any,
+    *,
+    symbols: Sequence[str],
+    capital: Any,
+    risk_profile: str,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    model: ModelVersion | None = None,
+    queue: bool = True,
+) -> BacktestRun:
+    """A backtest of the newest champion (or of `model`), for a worker unless `queue` is off and the caller runs it at once.
+
+    capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
+    Raises NotRunnable, UnknownSymbol; nothing is stored then.
+    """
+    money = _capital(capital)
+    try:
+        profiles.profile(risk_profile)
+    except profiles.UnknownRiskProfile as error:
+        raise NotRunnable(str(error), field="risk_profile") from error
+    markets = _markets(symbols)
+    judged = model or registry.champion()
+    if judged is None:
+        raise NotRunnable("model: there is no champion yet; train one first (manage.py train --symbols ...)", field="model")
+    if start_ms is not None and start_ms == judged.oos_start_ms // DAY_MS * DAY_MS:
+        start_ms = judged.oos_start_ms  # the day on which out-of-sample time begins means that moment
+    _check_span(judged, markets, start_ms, end_ms)
+    unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
+    if user is not None and BacktestRun.objects.for_user(user).filter(status__in=unfinished).count() >= MOST_UNFINISHED:
+        raise NotRunnable(f"{MOST_UNFINISHED} of your backtests are still waiting or running; let one finish or remove it first")
+    if any((market.provenance == Provenance.SIMULATED) != (judged.provenance == Provenance.SIMULATED) for market in markets):
+        raise NotRunnable(
+            "symbols: the model and the markets must both be simulated or both be real; train a model on these markets", field="symbols"
+        )
+    with transaction.atomic():
+        run = BacktestRun.objects.create(
+            user=user,
+            model=judged,
+            venue_slug=markets[0].venue.slug,
+            symbols=[market.symbol for market in markets],
+            timeframe=settings.BASE_TIMEFRAME,
+            capital=money,
+            risk_profile=risk_profile,
+            requested_start_ms=start_ms,
+            requested_end_ms=end_ms,
+            provenance=markets[0].provenance,
+        )
+        if queue:
+            send_after_commit(events.backtest_requested, run_id=run.pk)
+    return run
+
+
+def execute(run_id: int, *, progress: Progress | None = None) -> BacktestRun:
+    """Run a queued backtest; one that somebody else has claimed is returned as it is. A failure is kept on the row and raised.
+
+    progress -- called with the stage and the share that is done, 0 to 1
+    """
+    now = clock.now()
+    won = BacktestRun.objects.filter(pk=run_id, status=JobStatus.QUEUED).update(
+        status=JobStatus.RUNNING, started_at=now, heartbeat_at=now, error="", progress=0.0, stage="Starting"
+    )
+    run = BacktestRun.objects.select_related("model").get(pk=run_id)
+    if not won:
+        return run
+
+    def tell(stage: str, share: float) -> None:
+        if not _running(run_id).update(stage=stage, progress=share, heartbeat_at=clock.now()):
+            raise Withdrawn
+        if progress:
+            progress(stage, share)
+
+    try:
+        _simulate(run, tell)
+    except Withdrawn:
+        log.info("backtest was withdrawn while it ran", run=run_id)
+    except Exception as error:
+        expected = isinstance(error, UserError)
+        text = (
+            error.message if isinstance(error, UserError) else f"It failed unexpectedly ({type(error).__name__}); the log has the details."
+        )
+        _running(run_id).update(status=JobStatus.FAILED, error=text, finished_at=clock.now())
+        if not expected:
+            log.exception("backtest failed", run=run_id)
+        raise
+    return run
+
+
+def _running(run_id: int) -> QuerySet[BacktestRun]:
+    return BacktestRun.objects.filter(pk=run_id, status=JobStatus.RUNNING)
+
+
+def sweep() -> int:
+    """Queue again what a killed worker left running, and wake what was never started. Returns how many runs were woken."""
+    stale = clock.now() - STALE_AFTER
+    BacktestRun.objects.filter(status=JobStatus.RUNNING, heartbeat_at__lt=stale).update(status=JobStatus.QUEUED, stage="Waiting again")
+    waiting = BacktestRun.objects.filter(status=JobStatus.QUEUED).filter(Q(heartbeat_at__lt=stale) | Q(created_at__lt=stale))
+    with transaction.atomic():
+        ids = list(waiting.order_by("pk").values_list("pk", flat=True))
+        for run_id in ids:
+            send_after_commit(events.backtest_requested, run_id=run_id)
+    return len(ids)
+
+
+def out_of_sample_from() -> int | None:
+    """First bar the newest champion may be judged on, ms UTC."""
+    champion = registry.champion()
+    return None if champion is None else champion.oos_start_ms
+
+
+# --- validation
+
+
+def _capital(value: Any) -> Decimal:
+    try:
+        money = Decimal(str(value))
+    except InvalidOperation:
+        raise NotRunnable(f"capital: {value!r} is not a number; give an amount like 100", field="capital") from None
+    if not money.is_finite() or not 0 < money <= MOST_CAPITAL:
+        raise NotRunnable(f"capital: must be more than 0 and at most {MOST_CAPITAL:,}, not {value}", field="capital")
+    if money != money.quantize(Decimal("0.01")):
+        raise NotRunnable(f"capital: {value} has more than two decimals; round it", field="capital")
+    return money
+
+
+def _markets(symbols: Sequence[str]) -> list[Market]:
+    if not symbols:
+        raise NotRunnable("symbols: name at least one, like BTC/USDT:USDT", field="symbols")
+    markets = [candles.find_market(symbol) for symbol in dict.fromkeys(symbols)]
+    for market in markets:
+        if market.provenance == Provenance.NONE:
+            raise NotRunnable(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")
+    if len({market.provenance for market in markets}) > 1:
+        raise NotRunnable("symbols: candles of different origin are never mixed in one run; choose markets of one kind", field="symbols")
+    return markets
+
+
+def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | None, end_ms: int | None) -> None:
+    first = f"{clock.from_ms(model.oos_start_ms):%Y-%m-%d %H:%M} UTC"
+    if start_ms is not None and start_ms < model.oos_start_ms:
+        raise NotRunnable(f"start: the model has learned from time before {first}; start there or later", field="start")
+    if end_ms is not None and end_ms <= max(start_ms or 0, model.oos_start_ms):
+        raise NotRunnable(f"end: must be after the start, and after {first}, where out-of-sample time begins", field="end")
+    begins_ms = max(start_ms or 0, model.oos_start_ms)
+    for market in markets:
+        newest = candles.last_open_ms(market, settings.BASE_TIMEFRAME)
+        if newest is None or newest < model.oos_start_ms:
+            raise NotRunnable(
+                f"symbols: {market.symbol} has no candles after {first}, where out-of-sample time begins; "
+                "wait until then, import or backfill newer ones, or leave it out",
+                field="symbols",
+            )
+        seen = candles.read(market, settings.BASE_TIMEFRAME, end_ms=end_ms, last=1).timestamp
+        if not seen.shape[0] or int(seen[0]) < begins_ms:
+            until = "now" if end_ms is None else f"{clock.from_ms(end_ms):%Y-%m-%d %H:%M}"
+            raise NotRunnable(
+                f"symbols: {market.symbol} has no candles between {clock.from_ms(begins_ms):%Y-%m-%d %H:%M} and {until} UTC; "
+                f"its newest is of {clock.from_ms(newest):%Y-%m-%d %H:%M}",
+                field="symbols",
+            )
+
+
+# --- simulation
+
+
+def _simulate(run: BacktestRun, tell: Progress) -> None:
+    from backtesting import kernel, preparation, reporting  # numba, TA-Lib: seconds that only a worker spends
+
+    assert run.model is not None
+    profile, template = profiles.profile(run.risk_profile), strategies.template(TEMPLATE)
+    markets = [candles.find_market(symbol, venue=run.venue_slug) for symbol in run.symbols]
+    start_ms = max(run.requested_start_ms or 0, run.model.oos_start_ms)
+    end_ms = run.requested_end_ms
+    ensemble = registry.load(run.model)
+    bitcoin = preparation.bitcoin_for(markets, start_ms, end_ms)
+    prepared = []
+    for number, market in enumerate(markets):
+        tell(f"Asking the model about {market.symbol} ({number + 1} of {len(markets)})", 0.8 * number / len(markets))
+        prepared.append(preparation.prepare(market, ensemble, template, start_ms=start_ms, end_ms=end_ms, bitcoin=bitcoin))
+    tell("Simulating (the first run on a machine compiles for some seconds)", 0.8)
+    bars, candidates = preparation.merge(prepared)
+    rules = preparation.rules(float(run.capital), profile, template, markets[0].costs)
+    result = kernel.simulate(bars, candidates, preparation.specs(markets), rules)
+    tell("Counting", 0.95)
+    report = reporting.report(run, markets, prepared, bars, candidates, result, template, profile)
+    _store(run, markets, bars, candidates, result, report)
+
+
+def _store(
+    run: BacktestRun,
+    markets: Sequence[Market],
+    bars: "kernel.Bars",
+    candidates: "kernel.Candidates",
+    result: "kernel.Result",
+    report: "reporting.Report",
+) -> None:
+    rows = _trade_rows(run, markets, bars, candidates, result.trades)
+    bar_ms = TIMEFRAME_MS[run.timeframe]
+    with transaction.atomic():
+        if not _running(run.pk).select_for_update().exists():
+            raise Withdrawn
+        BacktestTrade.objects.filter(run=run).delete()
+        BacktestTrade.objects.bulk_create(rows, batch_size=CHUNK)
+        run.start_ms, run.end_ms = int(result.times[0]), int(result.times[-1]) + bar_ms
+        run.metrics, run.equity, run.params = report.metrics, report.equity, report.params
+        run.status, run.progress, run.stage, run.finished_at = JobStatus.DONE, 1.0, "Done", clock.now()
+        run.save(update_fields=["start_ms", "end_ms", "metrics", "equity", "params", "status", "progress", "stage", "finished_at"])
+
+
+def _trade_rows(
+    run: BacktestRun, markets: Sequence[Market], bars: "kernel.Bars", candidates: "kernel.Candidates", trades: "kernel.Trades"
+) -> list[BacktestTrade]:
+    from exchanges.exits import REASONS  # numba
+
+    order = np.lexsort((trades.symbol, trades.entered))
+    rows = []
+    for number, i in enumerate(order.tolist(), start=1):
+        notional = float(trades.qty[i] * trades.entry[i])
+        probability = float(candidates.probability[trades.decided[i]])
+        rows.append(
+            BacktestTrade(
+                run=run,
+                number=number,
+                symbol=markets[int(trades.symbol[i])].symbol,
+                side="long" if trades.side[i] > 0 else "short",
+                signal_ms=int(bars.timestamp[trades.decided[i]]),
+                entry_ms=int(bars.timestamp[trades.entered[i]]),
+                exit_ms=int(bars.timestamp[trades.left[i]]),
+                entry_price=float(trades.entry[i]),
+                exit_price=float(trades.exit[i]),
+                qty=float(trades.qty[i]),
+                leverage=int(trades.leverage[i]),
+                stop=float(trades.stop[i]),
+                tp1=float(trades.tp1[i]),
+                tps_hit=int(trades.tps[i]),
+                exit_reason=REASONS[int(trades.reason[i])],
+                fees=float(trades.fees[i]),
+                funding=float(trades.funding[i]),
+                pnl=float(trades.pnl[i]),
+                pnl_pct=float(trades.pnl[i]) / notional * 100.0,
+                probability=probability if math.isfinite(probability) else None,
+            )
+        )
+    return rows

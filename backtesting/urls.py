@@ -1,0 +1,16 @@
+"""Addresses of backtests."""
+
+from django.urls import path
+
+from backtesting import views
+
+app_name = "backtests"
+urlpatterns = [
+    path("", views.run_list, name="list"),
+    path("new/", views.run_new, name="new"),
+    path("<int:pk>/", views.run_detail, name="detail"),
+    path("<int:pk>/rerun/", views.run_again, name="rerun"),
+    path("<int:pk>/delete/", views.run_delete, name="delete"),
+    path("<int:pk>/trades.csv", views.trades_csv, name="trades_csv"),
+    path("<int:pk>/trades.parquet", views.trades_parquet, name="trades_parquet"),
+]

@@ -1,0 +1,71 @@
+"""Finding a market by what a person typed."""
+
+from decimal import Decimal
+from difflib import get_close_matches
+
+from django.conf import settings
+
+from exchanges.models import Market, MarketKind, Venue
+from traderai.lib.errors import UserError
+
+FINEST_STEP = Decimal("0.00000001")
+
+
+class UnknownSymbol(UserError):
+    """No such market on the venue."""
+
+
+class UnknownVenue(UserError):
+    """No such venue."""
+
+
+def find_market(symbol: str, *, venue: str | None = None) -> Market:
+    """The market called `symbol` (ccxt's spelling) on the venue (settings.DEFAULT_VENUE when none is named). Raises UnknownSymbol, UnknownVenue."""
+    slug = venue or settings.DEFAULT_VENUE
+    listed = Market.objects.select_related("venue").filter(venue__slug=slug, symbol=symbol)
+    market = listed.first() if symbol.isprintable() else None  # no database takes NUL and lone surrogates
+    if market is not None:
+        return market
+    find_venue(slug)
+    known = sorted(Market.objects.filter(venue__slug=slug).values_list("symbol", flat=True))
+    raise UnknownSymbol(f"symbol: {symbol!r} is not listed on {slug}; {_advice(symbol, known)}", field="symbol")
+
+
+def find_venue(slug: str) -> Venue:
+    """Raises UnknownVenue."""
+    venue = Venue.objects.filter(slug=slug).first()
+    if venue is None:
+        known = ", ".join(Venue.objects.order_by("slug").values_list("slug", flat=True))
+        raise UnknownVenue(f"venue: {slug!r} is not known; use one of {known}", field="venue")
+    return venue
+
+
+def add_market(symbol: str, *, venue: str | None = None) -> Market:
+    """The market, created with cautious steps when it is not there: BASE/QUOTE is spot, BASE/QUOTE:QUOTE a linear perpetual. Raises UserError."""
+    found = find_venue(venue or settings.DEFAULT_VENUE)
+    pair, _, settle = symbol.partition(":")
+    base, _, quote = pair.partition("/")
+    if not (base.isalnum() and quote.isalnum() and symbol == symbol.upper() and settle in ("", quote) and len(symbol) <= 40):
+        raise UnknownSymbol(
+            f"symbol: {symbol!r} is not spelled like BTC/USDT (spot) or BTC/USDT:USDT (perpetual); correct it", field="symbol"
+        )
+    kind = MarketKind.PERPETUAL if settle else MarketKind.SPOT
+    defaults = {"base": base, "quote": quote, "kind": kind, "tick_size": FINEST_STEP, "step_size": FINEST_STEP}
+    defaults["max_leverage"] = 20 if settle else 1
+    market, _created = Market.objects.select_related("venue").get_or_create(venue=found, symbol=symbol, defaults=defaults)
+    return market
+
+
+def _advice(symbol: str, known: list[str]) -> str:
+    if not known:
+        return "add it with --new-market"
+    plain = {_plain(name): name for name in known}
+    close = get_close_matches(_plain(symbol), plain, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(plain[name] for name in close)}?"
+    return f"it has {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}; add a new one with --new-market"
+
+
+def _plain(symbol: str) -> str:
+    """BTC/USDT:USDT as most people type it: BTCUSDTUSDT, upper case."""
+    return "".join(letter for letter in symbol.upper() if letter.isalnum())

@@ -1,0 +1,137 @@
+"""Market history in files: Parquet and CSV, timestamps in ms UTC. What is read here is not validated yet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exchanges.candles.validation import MISSING_MS
+from exchanges.ports import CandleFrame, FundingFrame
+from traderai.lib.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+# pyarrow costs 0.2 s and 60 MB: imported by the functions that need it, so that the web process goes without.
+
+FORMATS = (".parquet", ".csv")
+CANDLE_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
+FUNDING_COLUMNS = ("timestamp", "rate")
+
+
+class BadFile(UserError):
+    """The file cannot be read as market history."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path.name}: {problem}", field="file")
+
+
+class Columns(NamedTuple):
+    """Arrays in the order asked for, and what was left aside."""
+
+    arrays: list[NDArray[Any]]
+    notes: tuple[str, ...]
+
+
+def load_candles(path: Path, *, symbol: str, timeframe: str, with_volume: bool = True) -> tuple[CandleFrame, tuple[str, ...]]:
+    """Bars as they stand in the file, and notes. A mark-price file may lack `volume`. Raises BadFile."""
+    wanted = CANDLE_COLUMNS if with_volume else CANDLE_COLUMNS[:-1]
+    columns, notes = load(path, wanted)
+    if not with_volume:
+        columns.append(np.zeros(len(columns[0])))
+    return CandleFrame(symbol, timeframe, *columns), notes
+
+
+def load_funding(path: Path) -> tuple[FundingFrame, tuple[str, ...]]:
+    """Funding rates as they stand in the file, and notes. Raises BadFile."""
+    columns, notes = load(path, FUNDING_COLUMNS)
+    return FundingFrame(*columns), notes
+
+
+def load(path: Path, wanted: Sequence[str]) -> Columns:
+    """The wanted columns: the first as int64 (MISSING_MS where empty), the others float64 (NaN where empty). Raises BadFile."""
+    table = _read_table(path, wanted)
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise BadFile(path, f"column {', '.join(missing)} is missing; it needs {', '.join(wanted)}")
+    if not table.num_rows:
+        raise BadFile(path, "has no rows; export it again")
+    arrays: list[NDArray[Any]] = [_timestamps(path, table.column(wanted[0]))]
+    arrays += [_numbers(path, name, table.column(name)) for name in wanted[1:]]
+    extra = [name for name in table.column_names if name not in wanted and name != "volume"]
+    return Columns(arrays, (f"ignored column {', '.join(extra)}",) if extra else ())
+
+
+def save(path: Path, names: Sequence[str], columns: Sequence[NDArray[Any]], *, metadata: dict[str, str] | None = None) -> None:
+    """Write columns as Parquet (zstd) or CSV, by the suffix; the file appears whole or not at all. Raises BadFile."""
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    _check_suffix(path)
+    if not path.parent.is_dir():
+        raise BadFile(path, f"folder {path.parent} does not exist; create it first")
+    table = pyarrow.table(dict(zip(names, columns, strict=True))).replace_schema_metadata(metadata)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        if path.suffix.lower() == ".csv":
+            csv.write_csv(table, partial)
+        else:
+            parquet.write_table(table, partial, compression="zstd")
+        partial.replace(path)
+    except OSError as error:
+        raise BadFile(path, f"cannot be written ({error.strerror or error}); choose another place with --out") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in FORMATS:
+        raise BadFile(path, "is neither .parquet nor .csv; use one of them")
+
+
+def _read_table(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    if not path.exists():
+        raise BadFile(path, f"does not exist in {path.parent}; check the path")
+    if not path.is_file():
+        raise BadFile(path, "is no file; give one Parquet or CSV file")
+    _check_suffix(path)
+    if not path.stat().st_size:
+        raise BadFile(path, "is empty; export it again")
+    try:
+        if path.suffix.lower() == ".parquet":
+            return parquet.ParquetFile(path).read()
+        types = {name: pyarrow.int64() if name == wanted[0] else pyarrow.float64() for name in wanted}
+        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
+    except (pyarrow.ArrowException, OSError) as error:
+        kind = path.suffix.lower()[1:].replace("parquet", "Parquet").replace("csv", "CSV")
+        raise BadFile(path, f"is not readable {kind} ({_first_line(error)}); export it again") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _timestamps(path: Path, column: "pyarrow.ChunkedArray") -> NDArray[np.int64]:
+    import pyarrow
+    from pyarrow import compute, types
+
+    if types.is_timestamp(column.type):
+        column = column.cast(pyarrow.timestamp("ms", column.type.tz), safe=False)
+    elif not types.is_integer(column.type):
+        raise BadFile(path, f"timestamp must be whole milliseconds (int64), not {column.type}; convert the column")
+    return compute.fill_null(column.cast(pyarrow.int64(), safe=False), MISSING_MS).to_numpy()
+
+
+def _numbers(path: Path, name: str, column: "pyarrow.ChunkedArray") -> NDArray[np.float64]:
+    import pyarrow
+    from pyarrow import types
+
+    if not (types.is_floating(column.type) or types.is_integer(column.type)):
+        raise BadFile(path, f"{name} must be numbers (float64), not {column.type}; convert the column")
+    return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(), np.float64)

@@ -1,0 +1,137 @@
+"""How an open position is left: ONE step per bar, used alike by the backtest kernel, the paper venue and the live position manager.
+
+Inside a bar the order of events is pessimistic, because OHLC does not tell it: first the stop, then the take-profits from
+nearest to farthest. A bar that opens beyond the stop fills at its open (a gap is never kinder than the stop); a take-profit is a
+resting limit and needs the price to trade THROUGH it, and fills at its own price. The stop that a bar tests is the one that stood
+at its open: what this bar's high or low does to the trail counts from the next bar on. The time stop closes at the open of the first bar that
+starts at or after the deadline.
+
+After TP1 the stop goes to break-even and trails the best price at `trail` distance; it only ever moves towards profit.
+"""
+
+from math import ceil
+from typing import NamedTuple
+
+from numba import njit
+
+STOP, TAKE_PROFIT_1, TAKE_PROFIT_2, TAKE_PROFIT_3, TRAIL, TIME, LIQUIDATION, MANUAL, END_OF_DATA = 1, 2, 3, 4, 5, 6, 7, 8, 9
+REASONS = {
+    STOP: "stop",
+    TAKE_PROFIT_1: "tp1",
+    TAKE_PROFIT_2: "tp2",
+    TAKE_PROFIT_3: "tp3",
+    TRAIL: "trail",
+    TIME: "time",
+    LIQUIDATION: "liquidation",
+    MANUAL: "manual",
+    END_OF_DATA: "end_of_data",
+}
+
+
+class ExitPlan(NamedTuple):
+    """Fixed at entry. Prices in quote currency, time in ms; `side` is +1 long, -1 short; shares are of the opened quantity and add up to 1."""
+
+    side: int
+    entry: float
+    stop: float
+    tp1: float
+    tp2: float
+    tp3: float
+    share1: float
+    share2: float
+    share3: float
+    trail: float  # distance of the trailing stop from the best price, once TP1 was hit
+    liquidation: float  # 0.0 when it cannot be reached
+    deadline_ms: int
+
+
+class ExitState(NamedTuple):
+    """What changes from bar to bar. `remaining` is the open share of the opened quantity, 1.0 down to 0.0."""
+
+    remaining: float
+    stop: float
+    tps_hit: int
+    best: float
+
+
+class ExitFill(NamedTuple):
+    """One exit: the share of the OPENED quantity that leaves, its price before slippage, the reason, and whether it rested (maker)."""
+
+    share: float
+    price: float
+    reason: int
+    maker: bool
+
+
+@njit(cache=True)
+def opening_state(plan: ExitPlan) -> ExitState:
+    """The state of a position that was just filled."""
+    return ExitState(1.0, plan.stop, 0, plan.entry)
+
+
+@njit(cache=True)
+def slice_qty(qty_opened: float, qty_left: float, remaining: float, step_size: float, least_qty: float) -> float:
+    """What one exit really closes, so that the share `remaining` of the opened quantity stays: everything when nothing may stay.
+
+    What stays is rounded up to the venue's step. A slice of less than a step, of less than `least_qty`, or one that would leave less
+    than `least_qty` behind, closes nothing now and merges into the next one, so no dust is left that the venue would not take.
+    """
+    if remaining <= 0.0:
+        return qty_left
+    kept = ceil(remaining * qty_opened / step_size - 1e-9)
+    qty = max(0.0, round(qty_left / step_size) - kept) * step_size
+    return qty if qty >= least_qty and kept * step_size >= least_qty else 0.0
+
+
+@njit(cache=True)
+def _take_profits(plan: ExitPlan, state: ExitState, favourable: float):
+    """What the ladder gives when the price went as far as `favourable`: (tps_hit, remaining, count, f1, f2, f3)."""
+    none = ExitFill(0.0, 0.0, 0, False)
+    fills = [none, none, none]
+    count, remaining, tps_hit = 0, state.remaining, state.tps_hit
+    if tps_hit == 0 and plan.side * (favourable - plan.tp1) > 0.0:
+        fills[count] = ExitFill(plan.share1, plan.tp1, 2, True)
+        tps_hit, count, remaining = 1, count + 1, remaining - plan.share1
+    if tps_hit == 1 and plan.side * (favourable - plan.tp2) > 0.0:
+        fills[count] = ExitFill(plan.share2, plan.tp2, 3, True)
+        tps_hit, count, remaining = 2, count + 1, remaining - plan.share2
+    if tps_hit == 2 and plan.side * (favourable - plan.tp3) > 0.0:
+        fills[count] = ExitFill(remaining, plan.tp3, 4, True)
+        tps_hit, count, remaining = 3, count + 1, 0.0
+    return tps_hit, remaining, count, fills[0], fills[1], fills[2]
+
+
+@njit(cache=True)
+def _trailed(plan: ExitPlan, stop: float, best: float) -> float:
+    """The stop after TP1: at break-even at least, `trail` behind the best price, never back."""
+    trailed = best - plan.side * plan.trail
+    floor_ = plan.entry if plan.side * (plan.entry - stop) > 0.0 else stop
+    return trailed if plan.side * (trailed - floor_) > 0.0 else floor_
+
+
+@njit(cache=True)
+def step(plan: ExitPlan, state: ExitState, open_ms: int, o: float, h: float, l: float, c: float):  # noqa: E741
+    """Carry a position through one bar.
+
+    Returns (state, count, f1, f2, f3): the first `count` (0 to 3) of the three ExitFills happened, in this order.
+    The position is flat when state.remaining is 0.
+    """
+    side, stop, none = plan.side, state.stop, ExitFill(0.0, 0.0, 0, False)
+    flat = ExitState(0.0, stop, state.tps_hit, state.best)
+    if state.remaining <= 0.0:
+        return flat, 0, none, none, none
+    if open_ms >= plan.deadline_ms:
+        return flat, 1, ExitFill(state.remaining, o, 6, False), none, none
+    worst = l if side > 0 else h
+    if plan.liquidation > 0.0 and side * (worst - plan.liquidation) <= 0.0 and side * (plan.liquidation - stop) >= 0.0:
+        return flat, 1, ExitFill(state.remaining, plan.liquidation, 7, False), none, none
+    if side * (worst - stop) <= 0.0:
+        price = o if side * (o - stop) < 0.0 else stop
+        return flat, 1, ExitFill(state.remaining, price, 1 if state.tps_hit == 0 else 5, False), none, none
+
+    favourable = h if side > 0 else l
+    best = favourable if side * (favourable - state.best) > 0.0 else state.best
+    tps_hit, remaining, count, f1, f2, f3 = _take_profits(plan, state, favourable)
+    if 1 <= tps_hit < 3:
+        stop = _trailed(plan, stop, best)
+    return ExitState(remaining, stop, tps_hit, best), count, f1, f2, f3

@@ -1,0 +1,66 @@
+from django.db import models
+
+from exchanges.costs import CostModel
+from exchanges.models.venue import Venue
+
+
+class MarketKind(models.TextChoices):
+    SPOT = "spot", "Spot"
+    PERPETUAL = "perpetual", "Perpetual future"
+
+
+class Provenance(models.TextChoices):
+    """Where a market's candles come from. One series never mixes two of them."""
+
+    NONE = "none", "No candles yet"
+    VENUE = "venue", "The venue's public API"
+    FILE = "file", "Imported file"
+    SIMULATED = "simulated", "SIMULATED MARKET"
+
+
+class MarketQuerySet(models.QuerySet["Market"]):
+    def active(self) -> "MarketQuerySet":
+        return self.filter(is_active=True, venue__is_active=True)
+
+    def with_candles(self) -> "MarketQuerySet":
+        return self.active().exclude(provenance=Provenance.NONE)
+
+
+class Market(models.Model):
+    """One instrument on one venue, in ccxt's unified spelling: BTC/USDT:USDT is a linear perpetual, BTC/USDT is spot."""
+
+    venue = models.ForeignKey(Venue, models.PROTECT, related_name="markets")
+    symbol = models.CharField(max_length=40)
+    base = models.CharField(max_length=20)
+    quote = models.CharField(max_length=20)
+    kind = models.CharField(max_length=10, choices=MarketKind)
+    tick_size = models.DecimalField(max_digits=24, decimal_places=12)
+    step_size = models.DecimalField(max_digits=24, decimal_places=12)
+    min_notional = models.DecimalField(max_digits=18, decimal_places=8, default=5)
+    contract_size = models.DecimalField(max_digits=24, decimal_places=12, default=1, help_text="Base coins in one contract.")
+    max_leverage = models.PositiveSmallIntegerField(default=20)
+    maintenance_margin_pct = models.FloatField(default=0.5, help_text="Maintenance margin of the first tier, % of notional.")
+    provenance = models.CharField(max_length=10, choices=Provenance, default=Provenance.NONE)
+    is_active = models.BooleanField(default=True)
+
+    objects = MarketQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["venue", "symbol"], name="market_unique_on_its_venue"),
+            models.CheckConstraint(condition=models.Q(tick_size__gt=0, step_size__gt=0, contract_size__gt=0), name="market_steps_positive"),
+            models.CheckConstraint(condition=models.Q(kind__in=MarketKind.values), name="market_kind_known"),
+            models.CheckConstraint(condition=models.Q(provenance__in=Provenance.values), name="market_provenance_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} on {self.venue_id}"
+
+    @property
+    def costs(self) -> CostModel:
+        """What trading here costs: the venue's fees, the default slippage and funding."""
+        return CostModel(maker_bps=self.venue.maker_bps, taker_bps=self.venue.taker_bps)
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.provenance == Provenance.SIMULATED

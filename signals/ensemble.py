@@ -1,0 +1,165 @@
+"""Several learners, one calibrated probability per side. Pure: learners come in as objects that predict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.net_profit import Payoff
+from signals.ports import SIDES, Contribution, Learner, Prediction
+
+Array = NDArray[np.float64]
+FLOOR = 1e-6
+MAX_BINS = 50
+BIN_LABELS = 20.0
+PRIOR_LABELS = 20.0
+
+
+class Calibration(NamedTuple):
+    """A rising step-free map from raw to calibrated probability: straight lines between the points, flat outside."""
+
+    raw: tuple[float, ...]
+    calibrated: tuple[float, ...]
+
+    def apply(self, probability: Array) -> Array:
+        """Shape [n] in, [n] out; NaN stays NaN."""
+        return np.where(np.isnan(probability), np.nan, np.interp(probability, self.raw, self.calibrated))
+
+
+IDENTITY = Calibration((0.0, 1.0), (0.0, 1.0))
+
+
+def log_loss(label: NDArray[np.int8], probability: Array, weight: Array | None = None) -> float:
+    """Weighted mean of -ln(probability of what happened)."""
+    p = np.clip(probability, FLOOR, 1.0 - FLOOR)
+    return float(np.average(-np.where(label == 1, np.log(p), np.log1p(-p)), weights=weight))
+
+
+def blend_weights(label: NDArray[np.int8], predictions: Array, weight: Array, *, rounds: int = 200) -> tuple[float, ...]:
+    """Convex weights of the learners that minimise the out-of-fold log loss of their mean.
+
+    predictions -- float64 [n, learners]. Exponentiated gradient from equal weights (Kivinen and Warmuth 1997): the loss is convex in
+    the weights, so this is deterministic and needs no solver.
+    """
+    shares = np.full(predictions.shape[1], 1.0 / predictions.shape[1])
+    total = weight.sum()
+    for _ in range(rounds):
+        p = np.clip(predictions @ shares, FLOOR, 1.0 - FLOOR)
+        pull = weight * np.where(label == 1, -1.0 / p, 1.0 / (1.0 - p))
+        shares = shares * np.exp(-(pull @ predictions) / total)
+        shares /= shares.sum()
+    return tuple(float(share) for share in shares)
+
+
+def isotonic(label: NDArray[np.int8], probability: Array, weight: Array) -> Calibration:
+    """Isotonic calibration on out-of-fold predictions; weights are uniqueness, so that their sum counts independent labels.
+
+    Predictions are averaged in bins of equal weight, neighbours that fall are pooled (pool adjacent violators, Ayer et al. 1955), and each
+    pool is drawn towards the base rate as if PRIOR_LABELS more labels had been average: a lucky handful cannot claim certainty.
+    Raises ValueError without predictions.
+    """
+    if label.size == 0:
+        raise ValueError("calibration needs out-of-fold predictions")
+    order = np.argsort(probability, kind="stable")
+    p, y, w = probability[order], label[order].astype(np.float64), weight[order]
+    reached = np.cumsum(w)
+    bins = int(np.clip(reached[-1] / BIN_LABELS, 1, MAX_BINS))
+    bin_of = np.minimum((reached / reached[-1] * bins * (1.0 - 1e-12)).astype(np.int64), bins - 1)
+    total = np.bincount(bin_of, weights=w, minlength=bins)
+    filled = total > 0.0
+    raw = np.bincount(bin_of, weights=w * p, minlength=bins)[filled] / total[filled]
+    rate = np.bincount(bin_of, weights=w * y, minlength=bins)[filled] / total[filled]
+    base = float(np.average(y, weights=w))
+    pools = _pooled(list(zip(total[filled].tolist(), raw.tolist(), rate.tolist(), strict=True)))
+    drawn = [(size, x, (size * mean + PRIOR_LABELS * base) / (size + PRIOR_LABELS)) for size, x, mean in pools]
+    rising = _pooled(drawn)
+    return Calibration(tuple(x for _, x, _ in rising), tuple(mean for _, _, mean in rising))
+
+
+def _pooled(points: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+    """(weight, x, mean) with neighbours merged until the means rise."""
+    pools: list[tuple[float, float, float]] = []
+    for point in points:
+        pools.append(point)
+        while len(pools) > 1 and pools[-2][2] >= pools[-1][2]:
+            (w2, x2, m2), (w1, x1, m1) = pools.pop(), pools.pop()
+            pools.append((w1 + w2, (w1 * x1 + w2 * x2) / (w1 + w2), (w1 * m1 + w2 * m2) / (w1 + w2)))
+    return pools
+
+
+def payoff(tp1_hit: NDArray[np.int8], result_atr: Array, hours: Array) -> Payoff:
+    """What positions brought, split by whether TP1 was hit; arrays of shape [n] of known outcomes of one side.
+
+    Raises ValueError when one of the two kinds never happened: such a plan has nothing to learn.
+    """
+    won = tp1_hit == 1
+    wins, losses = int(won.sum()), int((~won).sum())
+    if not wins or not losses:
+        raise ValueError(f"TP1 was hit {wins} times and missed {losses} times: training needs both")
+    return Payoff(
+        float(result_atr[won].mean()), float(result_atr[~won].mean()), float(hours[won].mean()), float(hours[~won].mean()), wins, losses
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SideModel:
+    """One side: learners by kind, the weight of each, the calibration of their mean."""
+
+    learners: Mapping[str, Learner]
+    weights: Mapping[str, float]
+    calibration: Calibration
+    payoff: Payoff
+
+
+class Ensemble:
+    """A trained model of both sides: signals.ports.TrainedEnsemble. Rows with a value that is not finite get NaN, not a guess."""
+
+    def __init__(self, feature_names: Sequence[str], sides: Sequence[SideModel]) -> None:
+        self.feature_names = tuple(feature_names)
+        self.sides = tuple(sides)
+        self.payoffs = (self.sides[0].payoff, self.sides[1].payoff)
+
+    def predict(self, values: Array) -> Prediction:
+        """values float64 [n, k] in the order of feature_names. Raises ValueError for another width."""
+        if values.ndim != 2 or values.shape[1] != len(self.feature_names):
+            raise ValueError(f"the model needs {len(self.feature_names)} features a row, not an array of shape {values.shape}")
+        probability, agreement = np.full((values.shape[0], 2), np.nan), np.full((values.shape[0], 2), np.nan)
+        usable = np.isfinite(values).all(axis=1)
+        if usable.any():
+            x = np.ascontiguousarray(values[usable], dtype=np.float32)
+            for side in SIDES:
+                model = self.sides[side]
+                each = np.column_stack([learner.predict(x) for learner in model.learners.values()])
+                shares = np.array([model.weights[kind] for kind in model.learners])
+                probability[usable, side] = model.calibration.apply(each @ shares)
+                agreement[usable, side] = 1.0 - (each.max(axis=1) - each.min(axis=1))
+        return Prediction(probability, agreement)
+
+    def explain(self, row: Array, side: int, top: int = 5) -> list[Contribution]:
+        """The `top` features that moved this row's prediction most, in log-odds, blended like the probabilities."""
+        x = np.ascontiguousarray(row, dtype=np.float32).reshape(1, -1)
+        model = self.sides[side]
+        total = sum(model.weights[kind] * learner.contributions(x)[0] for kind, learner in model.learners.items())
+        order = np.argsort(-np.abs(np.asarray(total)), kind="stable")[:top]
+        return [Contribution(self.feature_names[k], float(row[k]), float(np.asarray(total)[k])) for k in order]
+
+
+def side_to_json(model: SideModel) -> dict[str, Any]:
+    """All of a side but its learners, which are files of their own."""
+    return {
+        "weights": dict(model.weights),
+        "calibration": {"raw": list(model.calibration.raw), "calibrated": list(model.calibration.calibrated)},
+        "payoff": model.payoff._asdict(),
+    }
+
+
+def side_from_json(data: Mapping[str, Any], learners: Mapping[str, Learner]) -> SideModel:
+    """The inverse of side_to_json. Raises ValueError when a learner with a weight is missing."""
+    missing = sorted(set(data["weights"]) - set(learners))
+    if missing:
+        raise ValueError(f"learners are missing: {', '.join(missing)}")
+    calibration = Calibration(tuple(data["calibration"]["raw"]), tuple(data["calibration"]["calibrated"]))
+    ordered = {kind: learners[kind] for kind in data["weights"]}
+    return SideModel(ordered, dict(data["weights"]), calibration, Payoff(**data["payoff"]))

@@ -1,0 +1,18 @@
+"""What this app tells the others, always after commit."""
+
+from django.dispatch import Signal
+
+signal_issued = Signal()
+"""signal_id: int"""
+
+signal_ended = Signal()
+"""signal_id: int. It expired or was superseded."""
+
+autotrade_started = Signal()
+"""config_id: int"""
+
+training_requested = Signal()
+"""run_id: int"""
+
+model_trained = Signal()
+"""model_id: int. A candidate was registered; backtesting.promotion decides whether it becomes champion."""

@@ -1,0 +1,98 @@
+"""What people type: filters of the signal list, and their own strategy configuration."""
+
+from typing import Any, cast
+
+from django import forms
+from django.db.models import QuerySet
+
+from exchanges.models import Market
+from signals import processing
+from signals.models import SignalSide, SignalStatus, StrategyConfig
+from signals.models.strategy import RISK_CHOICES
+from signals.ports import Template
+
+
+def scanned_symbols() -> list[str]:
+    """Symbols of the markets that a scan looks at."""
+    return sorted(set(Market.objects.with_candles().values_list("symbol", flat=True)))
+
+
+class SignalFilterForm(forms.Form):
+    """The query string of the signal list."""
+
+    symbol = forms.ChoiceField(required=False, label="Market")
+    side = forms.ChoiceField(required=False, choices=[("", "Both sides"), *SignalSide.choices])
+    status = forms.ChoiceField(required=False, choices=[("", "Any status"), *SignalStatus.choices])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        symbol = cast("forms.ChoiceField", self.fields["symbol"])
+        symbol.choices = [("", "All markets"), *((name, name) for name in scanned_symbols())]
+
+    def narrow(self, rows: QuerySet) -> QuerySet:
+        """`rows` of signals, or of rejections (which have no status), as the query string asks; none of them when it makes no sense."""
+        if not self.is_valid():
+            return rows.none()
+        wanted = {
+            "market__symbol": self.cleaned_data["symbol"],
+            "side": self.cleaned_data["side"],
+            "status": self.cleaned_data.get("status"),
+        }
+        return rows.filter(**{field: value for field, value in wanted.items() if value})
+
+
+class RejectionFilterForm(SignalFilterForm):
+    """The same for rejected candidates: a reason instead of a status."""
+
+    status = None  # type: ignore[assignment]
+    code = forms.ChoiceField(required=False, label="Reason", choices=[("", "Any reason"), *processing.REJECTION_CODES.items()])
+
+    def narrow(self, rows: QuerySet) -> QuerySet:
+        narrowed = super().narrow(rows)
+        code = self.cleaned_data.get("code")
+        return narrowed.filter(code=code) if code else narrowed
+
+
+class StrategyConfigForm(forms.ModelForm):
+    """A user's configuration of one template."""
+
+    symbols = forms.MultipleChoiceField(
+        required=False, widget=forms.CheckboxSelectMultiple, label="Markets", help_text="None ticked: every market that is scanned."
+    )
+    risk_profile = forms.ChoiceField(
+        choices=RISK_CHOICES, help_text="How much of the account one position may risk, and with how much leverage."
+    )
+
+    class Meta:
+        model = StrategyConfig
+        fields = ["name", "symbols", "risk_profile", "min_confidence"]
+        labels = {"min_confidence": "Least probability"}
+
+    def __init__(self, *args: Any, user: Any, template: Template, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance.user = user
+        self.instance.template = template.slug
+        floor = processing.entry_rule(template).min_confidence
+        chosen = set(self.instance.symbols or [])
+        symbols = cast("forms.MultipleChoiceField", self.fields["symbols"])
+        symbols.choices = [(name, name) for name in sorted({*scanned_symbols(), *chosen})]
+        self.fields["min_confidence"] = forms.FloatField(
+            label="Least probability",
+            min_value=floor,
+            max_value=1.0,
+            step_size=None,
+            widget=forms.NumberInput(attrs={"step": "0.01"}),
+            help_text=f"A signal is taken when the calibrated probability that its first take-profit comes before the stop is at least this: {floor:.2f} to 1.",
+        )
+        if self.instance.pk is None:
+            self.initial.setdefault("min_confidence", floor)
+            self.initial.setdefault("name", template.name)
+            self.initial.setdefault("risk_profile", user.profile.risk_profile)
+
+    def clean_name(self) -> str:
+        """The model's unique constraint includes the owner, whom the form does not show."""
+        name: str = self.cleaned_data["name"]
+        taken = StrategyConfig.objects.for_user(self.instance.user).filter(name=name).exclude(pk=self.instance.pk)
+        if taken.exists():
+            raise forms.ValidationError("You already have a configuration of this name: choose another one.")
+        return name

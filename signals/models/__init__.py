@@ -1,0 +1,17 @@
+"""Strategies, models, training runs, signals and what was rejected."""
+
+from signals.models.model import ModelStatus, ModelVersion, TrainingRun
+from signals.models.signal import Rejection, ScanRun, Signal, SignalSide, SignalStatus
+from signals.models.strategy import StrategyConfig
+
+__all__ = [
+    "ModelStatus",
+    "ModelVersion",
+    "Rejection",
+    "ScanRun",
+    "Signal",
+    "SignalSide",
+    "SignalStatus",
+    "StrategyConfig",
+    "TrainingRun",
+]

@@ -1,0 +1,76 @@
+"""The trade plan: entry, stop, TP1 to TP3 and trail, all in multiples of ATR(14) (requirement S4).
+
+Labels, scan and backtest build the same plan from here. The ATR is taken on 4h bars by default: on 15m bars the ladder's whole
+gain would rarely exceed costs plus 2 %.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exchanges.ports import DEFAULT_SHARES, MAX_HOLD_MS
+
+
+@dataclass(frozen=True, slots=True)
+class PlanConfig:
+    """Distances in ATR, shares of the opened quantity. Raises ValueError when the ladder is not ordered or the shares do not add up."""
+
+    atr_timeframe: str = "4h"
+    atr_period: int = 14
+    stop_atr: float = 1.5
+    tp1_atr: float = 1.5
+    tp2_atr: float = 2.75
+    tp3_atr: float = 4.5
+    trail_atr: float = 1.25
+    shares: tuple[float, float, float] = DEFAULT_SHARES
+    max_hold_ms: int = MAX_HOLD_MS
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tp1_atr < self.tp2_atr < self.tp3_atr:
+            raise ValueError("take-profits must be ordered: 0 < tp1_atr < tp2_atr < tp3_atr")
+        if self.stop_atr <= 0.0 or self.trail_atr <= 0.0:
+            raise ValueError("stop_atr and trail_atr must be positive")
+        if abs(sum(self.shares) - 1.0) > 1e-9 or min(self.shares) <= 0.0:
+            raise ValueError("shares must be positive and add up to 1")
+
+    @property
+    def max_hold_hours(self) -> float:
+        return self.max_hold_ms / 3_600_000
+
+    @property
+    def ladder_atr(self) -> float:
+        """The ladder's weighted gain in ATR when every take-profit is reached."""
+        return self.shares[0] * self.tp1_atr + self.shares[1] * self.tp2_atr + self.shares[2] * self.tp3_atr
+
+
+class Levels(NamedTuple):
+    """Prices of one plan, and the trail's distance, in quote currency."""
+
+    entry: float
+    stop: float
+    tp1: float
+    tp2: float
+    tp3: float
+    trail: float
+
+
+def levels(side: int, entry: float, atr: float, config: PlanConfig) -> Levels:
+    """The plan of a `side` (+1 long, -1 short) position. Raises ValueError when a level would not be a positive price."""
+    plan = Levels(
+        entry,
+        entry - side * config.stop_atr * atr,
+        entry + side * config.tp1_atr * atr,
+        entry + side * config.tp2_atr * atr,
+        entry + side * config.tp3_atr * atr,
+        config.trail_atr * atr,
+    )
+    if not (atr > 0.0 and min(plan[:5]) > 0.0 and np.isfinite(plan).all()):
+        raise ValueError(f"no plan at price {entry!r} with ATR {atr!r}: every level must be a positive price")
+    return plan
+
+
+def atr_pct(atr: NDArray[np.float64], close: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ATR in % of price, shape [n]."""
+    return atr / close * 100.0

@@ -1,0 +1,102 @@
+"""Types that cross borders inside and above this app."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.net_profit import EntryRule, Payoff
+from signals.plan import PlanConfig
+
+LONG, SHORT = 0, 1
+SIDES = (LONG, SHORT)
+SIGN = {LONG: 1, SHORT: -1}
+SIDE_NAME = {LONG: "long", SHORT: "short"}
+
+
+class FeatureFrame(NamedTuple):
+    """Features of one market: timestamp int64[n] (open of the bar whose CLOSE the row is known at), values float64[n, k], NaN before warm-up."""
+
+    symbol: str
+    names: tuple[str, ...]
+    timestamp: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+class Prediction(NamedTuple):
+    """probability and agreement float64[n, 2] by side (LONG, SHORT); probability is calibrated, agreement is 1 - |p_lightgbm - p_xgboost|."""
+
+    probability: NDArray[np.float64]
+    agreement: NDArray[np.float64]
+
+
+class Contribution(NamedTuple):
+    """What one feature did to one prediction, in log-odds."""
+
+    feature: str
+    value: float
+    contribution: float
+
+
+class Reason(NamedTuple):
+    """One contribution in words. `contribution` in log-odds of the voted side: positive speaks for it."""
+
+    feature: str
+    value: float
+    contribution: float
+    text: str
+
+
+class Vote(NamedTuple):
+    """What one voter says about one market and side. `weight` is its share of the decision, `note` a caveat the reader should know."""
+
+    voter: str
+    weight: float
+    side: str
+    probability: float
+    reasons: tuple[Reason, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A strategy as the platform offers it. `style` is how long it means to hold: scalping, day or swing."""
+
+    slug: str
+    name: str
+    description: str
+    style: str
+    rule: EntryRule
+    plan: PlanConfig
+
+
+class TrainedEnsemble(Protocol):
+    """A loaded model."""
+
+    feature_names: tuple[str, ...]
+    payoffs: tuple[Payoff, Payoff]
+
+    def predict(self, values: NDArray[np.float64]) -> Prediction: ...
+
+    def explain(self, row: NDArray[np.float64], side: int, top: int = 5) -> list[Contribution]: ...
+
+
+class Learner(Protocol):
+    """One binary learner of TP1-before-stop. Files are in the library's own open format."""
+
+    kind: str
+
+    def fit(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.int8],
+        weight: NDArray[np.float64],
+        valid: tuple[NDArray[np.float32], NDArray[np.int8]] | None,
+    ) -> None: ...
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float64]: ...
+
+    def contributions(self, x: NDArray[np.float32]) -> NDArray[np.float64]: ...
+
+    def save(self, path: str) -> str: ...

@@ -1,0 +1,184 @@
+"""From stored candles to samples: features, labels and weights of several symbols, without the holdout."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exchanges import candles, timeframes
+from exchanges.costs import CostModel
+from exchanges.models import Market, Provenance
+from exchanges.ports import CandleFrame, FundingFrame
+from exchanges.timeframes import TIMEFRAME_MS
+from signals import features, folds, labels
+from signals.plan import PlanConfig
+from signals.training.params import TrainingParams
+from traderai.lib import clock
+from traderai.lib.errors import UserError
+
+
+class UnusableHistory(UserError):
+    """These symbols cannot be trained on; the message says what is missing."""
+
+
+class History(NamedTuple):
+    """All that is stored of one market."""
+
+    market: Market
+    frame: CandleFrame
+    funding: FundingFrame
+
+
+class Panel(NamedTuple):
+    """m samples of all symbols, by symbol and then by time. Second axis of [m, 2]: LONG, SHORT."""
+
+    symbols: tuple[str, ...]
+    symbol: NDArray[np.int64]  # [m] index into symbols
+    bar_ms: NDArray[np.int64]  # [m] open of the deciding bar
+    start_ms: NDArray[np.int64]  # [m] its close: when the label begins
+    end_ms: NDArray[np.int64]  # [m, 2] close of the bar at which the position was flat
+    x: NDArray[np.float32]  # [m, k]
+    y: NDArray[np.int8]  # [m, 2] TP1 before the stop
+    result_atr: NDArray[np.float64]  # [m, 2] before costs
+    net_pct: NDArray[np.float64]  # [m, 2] after costs, % of notional
+    weight: NDArray[np.float64]  # [m, 2] average uniqueness among the symbol's samples
+    regime: NDArray[np.int64]  # [m] code of signals.features.regime
+
+    def hours(self, side: int) -> NDArray[np.float64]:
+        """Time from decision to flat, shape [m]."""
+        return np.asarray((self.end_ms[:, side] - self.start_ms) / 3_600_000, dtype=np.float64)
+
+
+def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
+    """The markets' stored candles and funding. Raises UnknownSymbol or UnusableHistory naming the symbol and the remedy."""
+    markets = [candles.find_market(symbol, venue=params.venue or None) for symbol in symbols]
+    for market in markets:
+        if market.provenance == Provenance.NONE:
+            raise UnusableHistory(f"{market.symbol} has no candles: import or backfill them first", field="symbols")
+    if len({market.provenance for market in markets}) > 1:
+        named = ", ".join(f"{market.symbol} ({market.get_provenance_display()})" for market in markets)
+        raise UnusableHistory(f"candles of different origin are never mixed in one training: {named}; train them apart", field="symbols")
+    needed = params.bars_needed(
+        warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
+    )
+    out = []
+    for market in markets:
+        frame = candles.read(market, params.timeframe)
+        if len(frame) < needed:
+            raise UnusableHistory(
+                f"{market.symbol} has {len(frame)} candles of {params.timeframe}; training with {params.folds} folds needs {needed}: backfill more",
+                field="symbols",
+            )
+        out.append(History(market, frame, candles.funding(market)))
+    return out
+
+
+def bitcoin_market(market: Market) -> Market | None:
+    """Bitcoin against the same quote on the same venue, of the same kind and origin; None when it has no candles."""
+    same = Market.objects.filter(venue=market.venue_id, base="BTC", quote=market.quote, kind=market.kind, provenance=market.provenance)
+    return same.exclude(provenance=Provenance.NONE).order_by("id").first()
+
+
+def bitcoin(known: Sequence[History], params: TrainingParams) -> CandleFrame | None:
+    """Bitcoin's candles for the cross-asset features, from the panel when it is there."""
+    market = bitcoin_market(known[0].market)
+    if market is None:
+        return None
+    for history in known:
+        if history.market.pk == market.pk:
+            return history.frame
+    frame = candles.read(market, params.timeframe)
+    return frame if len(frame) else None
+
+
+def holdout_of(known: Sequence[History], params: TrainingParams) -> folds.Holdout:
+    """The newest part of the panel's time, which nothing here may see; it starts with a bar."""
+    first = min(int(history.frame.timestamp[0]) for history in known)
+    last = max(int(history.frame.timestamp[-1]) for history in known) + TIMEFRAME_MS[params.timeframe]
+    hold = folds.holdout(first, last, share=params.holdout_share, purge_ms=PlanConfig().max_hold_ms, embargo_ms=params.embargo_ms)
+    shift = hold.start_ms - timeframes.floor(hold.start_ms, params.timeframe)
+    return folds.Holdout(hold.start_ms - shift, hold.last_start_ms - shift, hold.end_ms)
+
+
+def before(frame: CandleFrame, end_ms: int) -> CandleFrame:
+    """The bars that opened before end_ms, the open of a bar: so they have closed by then."""
+    return frame.slice(0, int(np.searchsorted(frame.timestamp, end_ms, side="left")))
+
+
+def data_hash(known: Sequence[History], btc: CandleFrame | None, end_ms: int) -> str:
+    """SHA-256 over every candle and funding rate that training may see."""
+    digest = hashlib.sha256()
+    frames = [before(history.frame, end_ms) for history in known] + ([before(btc, end_ms)] if btc is not None else [])
+    for frame in frames:
+        digest.update(f"{frame.symbol} {frame.timeframe} {len(frame)}\n".encode())
+        for column in frame[2:]:
+            digest.update(np.ascontiguousarray(column).tobytes())
+    for history in known:
+        seen = history.funding.timestamp < end_ms
+        digest.update(history.funding.timestamp[seen].tobytes() + history.funding.rate[seen].tobytes())
+    return digest.hexdigest()
+
+
+def build(
+    known: Sequence[History],
+    btc: CandleFrame | None,
+    hold: folds.Holdout,
+    params: TrainingParams,
+    *,
+    plan: PlanConfig,
+    costs: CostModel,
+    tell: Callable[[str], None],
+) -> Panel:
+    """Samples of every symbol, thinned to one in `stride` bars, each with both sides' outcome known before the holdout.
+
+    Bars of the holdout are cut off before anything is computed. `tell` is called with each symbol when its turn comes.
+    """
+    btc = None if btc is None else before(btc, hold.start_ms)
+    parts = []
+    for number, history in enumerate(known):
+        tell(history.market.symbol)
+        part = _samples(number, history, btc, hold, params, plan, costs)
+        if part[0].size == 0:
+            day = clock.from_ms(hold.start_ms).date()
+            raise UnusableHistory(
+                f"{history.market.symbol} has no usable sample before the holdout, which starts {day}: leave it out", field="symbols"
+            )
+        parts.append(part)
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Panel(tuple(history.market.symbol for history in known), *columns)
+
+
+def _samples(
+    number: int, history: History, btc: CandleFrame | None, hold: folds.Holdout, params: TrainingParams, plan: PlanConfig, costs: CostModel
+) -> tuple[NDArray, ...]:
+    step_ms = TIMEFRAME_MS[params.timeframe]
+    frame = before(history.frame, hold.start_ms)
+    if len(frame) <= features.WARMUP_BARS:
+        return (np.empty(0),)
+    computed = features.compute(frame, funding=history.funding, btc=btc)
+    atr = features.plan_atr(frame, plan)
+    closes_at = frame.timestamp + step_ms
+    taken = (frame.timestamp // step_ms % params.stride == 0) & (closes_at <= hold.last_start_ms)
+    rows = np.flatnonzero(taken)
+    rows = rows[np.isfinite(computed.values[rows]).all(axis=1) & np.isfinite(atr[rows])]
+    outcome = labels.outcomes(frame, atr, plan, costs, rows=rows)
+    rows = rows[(outcome.tp1_hit[rows] >= 0).all(axis=1)]
+    end = outcome.end_index[rows]
+    end_ms = closes_at[end]
+    weight = np.column_stack([labels.uniqueness(rows + 1, end[:, side]) for side in (0, 1)])
+    x = np.ascontiguousarray(computed.values[rows], dtype=np.float32)
+    regime = computed.values[rows, computed.names.index("regime_code")].astype(np.int64)
+    return (
+        np.full(rows.size, number, dtype=np.int64),
+        frame.timestamp[rows],
+        closes_at[rows],
+        end_ms,
+        x,
+        outcome.tp1_hit[rows],
+        outcome.result_atr[rows],
+        outcome.net_pct[rows],
+        weight,
+        regime,
+    )

@@ -1,0 +1,75 @@
+"""What a training may be asked for. Checked before anything is queued."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from traderai.lib.errors import UserError
+
+BASE_TIMEFRAMES = ("15m", "30m", "1h")
+BLOCK_BARS = 400
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingParams:
+    """folds and stride: walk-forward blocks, and every how many bars a sample is taken. embargo_hours lies between training and test on
+    top of the purge by label ends; holdout_share is the newest part of time that training never sees. rounds bounds the trees of each learner. venue is a slug, "" the platform's default."""
+
+    timeframe: str = "15m"
+    folds: int = 4
+    stride: int = 4
+    embargo_hours: int = 24
+    holdout_share: float = 0.2
+    rounds: int = 200
+    patience: int = 25
+    seed: int = 7
+    scope: str = "default"
+    venue: str = ""
+
+    def __post_init__(self) -> None:
+        if self.timeframe not in BASE_TIMEFRAMES:
+            raise UserError(f"timeframe {self.timeframe!r} cannot be trained on: use {', '.join(BASE_TIMEFRAMES)}", field="timeframe")
+        bounds = {
+            "folds": (2, 10),
+            "stride": (1, 96),
+            "embargo_hours": (0, 240),
+            "rounds": (5, 2_000),
+            "patience": (1, 200),
+            "seed": (0, 2**31 - 1),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise UserError(f"{name} must be a whole number from {low} to {high}, not {value!r}", field=name)
+        if not isinstance(self.scope, str) or not re.fullmatch(r"[a-z0-9_-]{1,40}", self.scope):
+            raise UserError(f"scope {self.scope!r} may only hold lower-case letters, digits, - and _", field="scope")
+        if not isinstance(self.venue, str):
+            raise UserError(f"venue must be a venue's slug, not {self.venue!r}", field="venue")
+        if not isinstance(self.holdout_share, float) or not 0.05 <= self.holdout_share <= 0.5:
+            raise UserError(f"holdout_share must be from 0.05 to 0.5, not {self.holdout_share!r}", field="holdout_share")
+
+    @property
+    def embargo_ms(self) -> int:
+        return self.embargo_hours * HOUR_MS
+
+    def bars_needed(self, *, warmup_bars: int, step_ms: int, max_hold_ms: int) -> int:
+        """Bars a symbol must have: warm-up, one label and embargo, and BLOCK_BARS for each walk-forward block, before the holdout."""
+        gap = (max_hold_ms + self.embargo_ms) // step_ms
+        return int((warmup_bars + gap + max(BLOCK_BARS, 2 * gap) * (self.folds + 1)) / (1.0 - self.holdout_share)) + 1
+
+
+def parse(params: Mapping[str, Any] | None) -> TrainingParams:
+    """TrainingParams from a JSON object. Raises UserError naming an unknown or impossible entry."""
+    given = dict(params or {})
+    known = {field.name for field in fields(TrainingParams)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UserError(f"params: {unknown[0]!r} is unknown; use {', '.join(sorted(known))}", field=unknown[0])
+    return TrainingParams(**given)
+
+
+def to_json(params: TrainingParams) -> dict[str, Any]:
+    """The inverse of parse."""
+    return asdict(params)

@@ -1,0 +1,97 @@
+"""One training from stored candles to an ensemble ready to register. Reads the database, writes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from exchanges.costs import CostModel
+from exchanges.ports import CandleFrame
+from signals import ensemble, features
+from signals.learners import KINDS
+from signals.plan import PlanConfig
+from signals.ports import SIDE_NAME, SIDES
+from signals.training import panel as panels
+from signals.training import report, walkforward
+from signals.training.params import TrainingParams, to_json
+
+
+class Trained(NamedTuple):
+    """An ensemble, its manifest, and the columns of its registry row."""
+
+    ensemble: ensemble.Ensemble
+    manifest: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def train(symbols: Sequence[str], params: TrainingParams, tell: Callable[[str, float], None]) -> Trained:
+    """Everything between the candles and the registry. `tell` gets stage and share done; it may raise to stop the work."""
+    tell("reading candles", 0.0)
+    known = panels.histories(symbols, params)
+    return fit(known, panels.bitcoin(known, params), params, tell)
+
+
+def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: TrainingParams, tell: Callable[[str, float], None]) -> Trained:
+    """The same from histories in memory: validate by walk-forward, calibrate, fit on the whole training span."""
+    plan, costs = PlanConfig(), CostModel()
+    step = _counter(len(known), params, tell)
+    hold = panels.holdout_of(known, params)
+    panel = panels.build(known, btc, hold, params, plan=plan, costs=costs, tell=lambda symbol: step(f"features and labels of {symbol}"))
+    oof = walkforward.out_of_fold(panel, params, step)
+    learners = walkforward.final_learners(panel, oof, params, step)
+    shuffled = {}
+    for side in SIDES:
+        step("shuffled-label check")
+        shuffled[SIDE_NAME[side]] = walkforward.shuffled_auc(panel, side, oof.folds[side], params)
+    blends = {side: _final_blend(panel, side, oof) for side in SIDES}
+    sides = [_side(panel, side, blends[side], {kind: learners[side, kind] for kind in KINDS}) for side in SIDES]
+    spans = {"train_start_ms": int(panel.bar_ms.min()), "train_end_ms": int(panel.bar_ms.max()), "oos_start_ms": hold.start_ms}
+    settings = {**to_json(params), "plan": asdict(plan), "costs": asdict(costs)}
+    shared = {
+        "symbols": list(panel.symbols),
+        "timeframe": params.timeframe,
+        "params": settings,
+        "data_hash": panels.data_hash(known, btc, hold.start_ms),
+    }
+    market = known[0].market
+    return Trained(
+        ensemble.Ensemble(features.NAMES, sides),
+        {**shared, "spans": spans, "samples": int(panel.bar_ms.size)},
+        {
+            **shared,
+            **spans,
+            "venue_slug": market.venue.slug,
+            "provenance": market.provenance,
+            "metrics": report.metrics(panel, oof, shuffled, blends, params),
+        },
+    )
+
+
+def _counter(symbols: int, params: TrainingParams, tell: Callable[[str, float], None]) -> Callable[[str], None]:
+    """Counts the steps of a training and tells the share that is done."""
+    fits = len(SIDES) * len(KINDS)
+    total = symbols + fits * (params.folds + 1) + len(SIDES) + 1
+    finished = 0
+
+    def step(stage: str) -> None:
+        nonlocal finished
+        finished += 1
+        tell(stage, min(0.98, finished / total))
+
+    return step
+
+
+def _final_blend(panel: panels.Panel, side: int, oof: walkforward.OutOfFold) -> walkforward.Blend:
+    """Weights and calibration from every out-of-fold prediction there is."""
+    rows = np.flatnonzero(np.isfinite(oof.raw[:, side]).all(axis=1))
+    return walkforward.blend(panel, side, oof.raw[:, side], rows)
+
+
+def _side(panel: panels.Panel, side: int, blend: walkforward.Blend, learners: dict[str, Any]) -> ensemble.SideModel:
+    weights = dict(zip(KINDS, blend.weights, strict=True))
+    try:
+        paid = ensemble.payoff(panel.y[:, side], panel.result_atr[:, side], panel.hours(side))
+    except ValueError as error:
+        raise panels.UnusableHistory(f"{SIDE_NAME[side]} side of {', '.join(panel.symbols)}: {error}", field="symbols") from error
+    return ensemble.SideModel(learners, weights, blend.calibration, paid)

@@ -1,0 +1,150 @@
+"""Fitting: out-of-fold predictions by walk-forward, the final learners, and the check that a shuffled target teaches nothing.
+
+LightGBM and XGBoost leave Python's lock while they grow trees, so the two sides are fitted in two threads, each learner on one core.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals import ensemble, folds
+from signals.learners import KINDS, learner
+from signals.ports import SIDES, Learner
+from signals.training import figures
+from signals.training.panel import Panel, UnusableHistory
+from signals.training.params import TrainingParams
+
+Array = NDArray[np.float64]
+VALIDATION_SHARE = 0.15
+SHUFFLES = 3
+SHUFFLE_ROUNDS = 40
+
+
+class OutOfFold(NamedTuple):
+    """folds[side]; raw float64 [m, 2, kinds], NaN where a row was never in a test block; rounds[side][kind] of each fold."""
+
+    folds: tuple[list[folds.Fold], list[folds.Fold]]
+    raw: Array
+    rounds: dict[tuple[int, str], list[int]]
+
+
+def _new(kind: str, params: TrainingParams, rounds: int | None = None) -> Any:
+    return learner(kind)(rounds=rounds or params.rounds, patience=params.patience, seed=params.seed)
+
+
+def _fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: TrainingParams) -> tuple[Array, int]:
+    """Out-of-fold predictions of one learner, and how many trees it kept."""
+    start, end = panel.start_ms[fold.train], panel.end_ms[fold.train, side]
+    fit, valid = folds.validation_tail(start, end, share=VALIDATION_SHARE, embargo_ms=params.embargo_ms)
+    model = _new(kind, params)
+    x, y, weight = panel.x[fold.train], panel.y[fold.train, side], panel.weight[fold.train, side]
+    if fit.sum() >= 100 and valid.sum() >= 50:
+        model.fit(x[fit], y[fit], weight[fit], (x[valid], y[valid]))
+    else:
+        model.fit(x, y, weight, None)
+    return model.predict(panel.x[fold.test]), model.best_rounds
+
+
+def _in_two_threads(jobs: Iterable[tuple[Any, Callable[[], Any]]], done: Callable[[Any], None]) -> dict[Any, Any]:
+    """Run the jobs and return their results by key; `done` is called in the caller's own thread. The first failure ends the rest."""
+    results = {}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        futures = {pool.submit(job): key for key, job in jobs}
+        try:
+            for future in as_completed(futures):
+                results[futures[future]] = future.result()
+                done(futures[future])
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return results
+
+
+def out_of_fold(panel: Panel, params: TrainingParams, tell: Callable[[str], None]) -> OutOfFold:
+    """Every learner's prediction for every row of a test block, each by a model that saw only labels that ended before that block."""
+    try:
+        split = [
+            folds.walk_forward(panel.start_ms, panel.end_ms[:, side], folds=params.folds, embargo_ms=params.embargo_ms) for side in SIDES
+        ]
+    except ValueError as error:
+        raise UnusableHistory(f"{', '.join(panel.symbols)}: {error}", field="folds") from error
+    for kind in KINDS:
+        learner(kind)  # imported here once: two threads importing at the same time would wait for each other
+    keys = [(fold.number, side, kind) for fold in split[0] for side in SIDES for kind in KINDS]
+
+    def job(number: int, side: int, kind: str) -> Callable[[], Any]:
+        return lambda: _fit_fold(panel, side, split[side][number - 1], kind, params)
+
+    results = _in_two_threads([(key, job(*key)) for key in keys], lambda key: tell(f"fold {key[0]} of {params.folds}"))
+    raw = np.full((panel.start_ms.size, 2, len(KINDS)), np.nan)
+    rounds: dict[tuple[int, str], list[int]] = {(side, kind): [] for side in SIDES for kind in KINDS}
+    for number, side, kind in keys:
+        prediction, kept = results[number, side, kind]
+        raw[split[side][number - 1].test, side, list(KINDS).index(kind)] = prediction
+        rounds[side, kind].append(kept)
+    return OutOfFold((split[0], split[1]), raw, rounds)
+
+
+class Blend(NamedTuple):
+    """How raw predictions become one calibrated probability."""
+
+    weights: tuple[float, ...]
+    calibration: ensemble.Calibration
+
+    def apply(self, raw: Array) -> Array:
+        """raw [n, kinds] to [n]."""
+        return self.calibration.apply(raw @ np.array(self.weights))
+
+
+def blend(panel: Panel, side: int, raw: Array, rows: NDArray[np.int64]) -> Blend:
+    """Weights and calibration from the out-of-fold predictions `raw` [m, kinds] of `rows`."""
+    y, weight = panel.y[rows, side], panel.weight[rows, side]
+    weights = ensemble.blend_weights(y, raw[rows], weight)
+    return Blend(weights, ensemble.isotonic(y, raw[rows] @ np.array(weights), weight))
+
+
+def honest_probabilities(panel: Panel, side: int, oof: OutOfFold, params: TrainingParams) -> Array:
+    """Calibrated probabilities as they would have been live: each block blended and calibrated on earlier blocks alone.
+
+    Shape [m]; NaN for the first block, which has no earlier one, and outside all blocks.
+    """
+    raw = oof.raw[:, side]
+    out = np.full(raw.shape[0], np.nan)
+    tested = np.isfinite(raw).all(axis=1)
+    for fold in oof.folds[side][1:]:
+        earlier = tested & (panel.end_ms[:, side] < fold.test_start_ms - params.embargo_ms)
+        out[fold.test] = blend(panel, side, raw, np.flatnonzero(earlier)).apply(raw[fold.test])
+    return out
+
+
+def final_learners(panel: Panel, oof: OutOfFold, params: TrainingParams, tell: Callable[[str], None]) -> dict[tuple[int, str], Learner]:
+    """Learners on the whole training span, with the median number of trees that the folds kept."""
+
+    def job(side: int, kind: str) -> Callable[[], Learner]:
+        def fit() -> Learner:
+            model: Learner = _new(kind, params, rounds=max(5, int(np.median(oof.rounds[side, kind]))))
+            model.fit(panel.x, panel.y[:, side], panel.weight[:, side], None)
+            return model
+
+        return fit
+
+    keys = [(side, kind) for side in SIDES for kind in KINDS]
+    results = _in_two_threads([(key, job(*key)) for key in keys], lambda _: tell("final fit"))
+    return {key: results[key] for key in keys}
+
+
+def shuffled_auc(panel: Panel, side: int, split: Sequence[folds.Fold], params: TrainingParams) -> dict[str, Any]:
+    """Train on permuted labels and test on permuted labels of the last block: an AUC away from 0.5 means that rows leak between the two."""
+    fold = split[-1]
+    values = []
+    for number in range(SHUFFLES):
+        y = np.random.default_rng(params.seed + number).permutation(panel.y[:, side])
+        model = learner("lightgbm")(rounds=SHUFFLE_ROUNDS, patience=params.patience, seed=params.seed)
+        model.fit(panel.x[fold.train], y[fold.train], np.ones(fold.train.size), None)
+        values.append(figures.auc(y[fold.test], model.predict(panel.x[fold.test])) or 0.5)
+    # Standard error of an AUC of 0.5 with balanced classes, Hanley and McNeil 1982.
+    tolerance = max(0.03, 3.0 / np.sqrt(3.0 * max(fold.test.size, 1) * SHUFFLES))
+    return {"auc": values, "n": int(fold.test.size), "tolerance": float(tolerance), "passed": bool(abs(np.mean(values) - 0.5) <= tolerance)}

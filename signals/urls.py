@@ -1,0 +1,21 @@
+"""Addresses of signals and strategies; traderai.urls mounts the two lists."""
+
+from django.urls import path
+
+from signals.views import issued, strategies
+
+signal_patterns = [
+    path("", issued.signal_list, name="list"),
+    path("rejected/", issued.rejection_list, name="rejected"),
+    path("export.csv", issued.signal_csv, name="export"),
+    path("rejected/export.csv", issued.rejection_csv, name="rejected_export"),
+    path("<int:pk>/", issued.signal_detail, name="detail"),
+]
+
+strategy_patterns = [
+    path("", strategies.strategy_list, name="list"),
+    path("new/<slug:slug>/", strategies.config_new, name="new"),
+    path("<int:pk>/edit/", strategies.config_edit, name="edit"),
+    path("<int:pk>/start/", strategies.config_start, name="start"),
+    path("<int:pk>/stop/", strategies.config_stop, name="stop"),
+]

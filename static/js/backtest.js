@@ -1,0 +1,26 @@
+// A backtest's report: the equity with its benchmark as a dashed line. Data: {equity: [[time_ms, value], ...], benchmark: [[time_ms, value], ...]}
+import { KINDS, equityChart, mount } from "./chart.js";
+import { THEME_CHANGED } from "./theme.js";
+
+const DASHED = 2;
+const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink-soft").trim();
+
+KINDS["equity-benchmark"] = (canvas, { equity, benchmark }) => {
+  const { chart, series } = equityChart(canvas, equity);
+  const line = chart.addSeries(window.LightweightCharts.LineSeries, {
+    color: ink(),
+    lineWidth: 1,
+    lineStyle: DASHED,
+    priceLineVisible: false,
+    title: "Buy and hold",
+  });
+  line.setData(benchmark.map(([time, value]) => ({ time: Math.floor(time / 1000), value })));
+  chart.timeScale().fitContent();
+  document.addEventListener(THEME_CHANGED, () => line.applyOptions({ color: ink() }));
+  return { chart, series };
+};
+
+for (const figure of document.querySelectorAll("figure[data-backtest-chart]")) {
+  figure.dataset.chart = figure.dataset.backtestChart;
+  mount(figure);
+}

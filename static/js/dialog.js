@@ -1,0 +1,32 @@
+// <form data-confirm="Close the position?" data-confirm-action="Close it">: asks before the form goes, with or without htmx.
+const dialog = document.getElementById("confirm-dialog");
+const question = document.getElementById("confirm-question");
+
+// Resolves to true when the reader agreed.
+export function confirm(text, action = "Confirm") {
+  question.textContent = text;
+  dialog.querySelector("[data-confirm-button]").textContent = action;
+  dialog.returnValue = "cancel";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "confirm"), { once: true });
+  });
+}
+
+async function ask(event) {
+  const form = event.target;
+  if (!form.matches?.("form[data-confirm]")) return;
+  if (form.dataset.confirmed === "yes") {
+    delete form.dataset.confirmed;
+    return;
+  }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const submitter = event.submitter;
+  if (!(await confirm(form.dataset.confirm, form.dataset.confirmAction))) return;
+  form.dataset.confirmed = "yes";
+  form.requestSubmit(submitter);
+}
+
+// Capture on the document: before htmx's own listener on the form.
+if (dialog) document.addEventListener("submit", ask, { capture: true });

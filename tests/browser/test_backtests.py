@@ -1,0 +1,77 @@
+"""A backtest is asked for, followed without touching the page, read on a phone, and removed."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from backtesting import runs
+from tests.backtesting.conftest import champion, learners  # noqa: F401  (fixtures)
+from tests.signals.scenes import BTC, ETH
+from traderai.lib.errors import UserError
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def signed_in(site, page, client_for, alice):
+    """A page with alice's session."""
+    cookie = client_for(alice).cookies["session"].value
+    page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
+    return page
+
+
+def execute(run_id):
+    """As in a worker: a thread without playwright's event loop."""
+
+    def work():
+        try:
+            runs.execute(run_id)
+        except UserError:
+            return  # the row holds the message
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as worker:
+        worker.submit(work).result()
+
+
+def test_a_run_is_asked_for_and_reported(site, signed_in, champion, console):  # noqa: F811
+    signed_in.goto(site + reverse("backtests:list"))
+    signed_in.get_by_role("link", name="New backtest").click()
+    signed_in.get_by_label(BTC).check()
+    signed_in.get_by_label("Capital").fill("1000")
+    signed_in.get_by_role("button", name="Run backtest").click()
+    signed_in.get_by_role("heading", name="Equity and drawdown").wait_for(timeout=60_000)
+    signed_in.locator('[data-backtest-chart="equity-benchmark"] canvas').first.wait_for()
+    signed_in.locator('[data-chart="drawdown"] canvas').first.wait_for()
+    assert signed_in.get_by_text("SIMULATED MARKET").first.is_visible()
+
+
+def test_a_waiting_page_turns_into_the_report_by_itself(site, signed_in, champion, alice, console):  # noqa: F811
+    run = runs.start(alice, symbols=[BTC, ETH], capital=1000, risk_profile="medium", queue=False)
+    signed_in.goto(site + reverse("backtests:detail", args=[run.pk]))
+    signed_in.get_by_text("Waiting for a worker").wait_for()
+    signed_in.reload()
+    signed_in.get_by_text("Waiting for a worker").wait_for()
+    execute(run.pk)
+    signed_in.get_by_role("heading", name="Equity and drawdown").wait_for()
+    polls = "performance.getEntriesByType('resource').filter((entry) => entry.initiatorType === 'xmlhttprequest').length"
+    before = signed_in.evaluate(polls)
+    signed_in.wait_for_timeout(2_500)
+    assert signed_in.evaluate(polls) == before
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_report_fits_a_phone_and_a_desk_and_is_removed(site, signed_in, champion, alice, console, width):  # noqa: F811
+    run = runs.start(alice, symbols=[BTC, ETH], capital=1000, risk_profile="high", queue=False)
+    execute(run.pk)
+    signed_in.set_viewport_size({"width": width, "height": 800})
+    for path in (reverse("backtests:list"), reverse("backtests:new"), reverse("backtests:detail", args=[run.pk])):
+        signed_in.goto(site + path)
+        assert signed_in.evaluate("document.documentElement.scrollWidth") <= width
+    signed_in.locator('[data-backtest-chart="equity-benchmark"] canvas').first.wait_for()
+    signed_in.get_by_role("button", name="Remove").click()
+    signed_in.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    signed_in.get_by_text(f"Backtest {run.pk} is removed.").wait_for()

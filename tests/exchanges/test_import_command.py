@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from django.core.management import CommandError, call_command
+from pyarrow import parquet
+
+from exchanges import candles
+from exchanges.candles.files import CANDLE_COLUMNS, save
+from exchanges.models import Candle, FundingRate, MarkCandle, Market
+from tests.exchanges.frames import START_MS, make_frame, rows
+
+pytestmark = pytest.mark.django_db
+SYMBOL = "BTC/USDT:USDT"
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments: str) -> str:
+        call_command(*map(str, arguments))
+        return capsys.readouterr().out
+
+    return run
+
+
+def write(path, frame=None, **changes):
+    """The frame as a file, with single columns exchanged (None leaves one out)."""
+    frame = make_frame(20) if frame is None else frame
+    columns = {name: getattr(frame, name) for name in CANDLE_COLUMNS} | changes
+    columns = {name: column for name, column in columns.items() if column is not None}
+    if path.suffix == ".csv":
+        save(path, list(columns), list(columns.values()))
+    else:
+        parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def with_value(name, row, value):
+    column = getattr(make_frame(20), name).copy()
+    column[row] = value
+    return {name: column}
+
+
+def state():
+    return (Market.objects.count(), Candle.objects.count(), list(Market.objects.exclude(provenance="none")))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_it_imports_a_file_once_however_often_it_runs(tmp_path, run, suffix):
+    path = write(tmp_path / f"btc{suffix}")
+    assert "20 candles read, 20 new" in run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m")
+    assert "0 new, 0 corrected, 20 known already" in run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m")
+    assert rows(candles.read(candles.find_market(SYMBOL), "15m")) == rows(make_frame(20))
+
+
+def test_it_reports_as_json(tmp_path, run):
+    path = write(tmp_path / "btc.parquet", **with_value("low", 3, -1.0))
+    told = json.loads(run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m", "--skip-bad", "--json"))
+    assert (told["inserted"], told["skipped"], told["source"]) == (19, 1, "file")
+    assert told["bad_rows"] == [{"row": 4, "field": "low", "value": -1.0, "problem": "must be above 0"}]
+
+
+BAD_FILES = {
+    "a file that is not there": (lambda p: p / "none.parquet", "does not exist"),
+    "a folder": (lambda p: p, "is no file"),
+    "another format": (lambda p: (p / "btc.xlsx", (p / "btc.xlsx").write_bytes(b"x"))[0], "neither .parquet nor .csv"),
+    "an empty file": (lambda p: (p / "btc.csv", (p / "btc.csv").touch())[0], "is empty"),
+    "a malformed Parquet file": (
+        lambda p: (p / "btc.parquet", (p / "btc.parquet").write_bytes(b"PAR1 nonsense PAR1"))[0],
+        "is not readable Parquet",
+    ),
+    "a truncated Parquet file": (
+        lambda p: (write(p / "btc.parquet"), (p / "btc.parquet").write_bytes((p / "btc.parquet").read_bytes()[:-20]))[0],
+        "is not readable Parquet",
+    ),
+    "a malformed CSV file": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text("timestamp,open,high,low,close,volume\n1,2,3\n"))[0],
+        "is not readable CSV",
+    ),
+    "a CSV file with words for numbers": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text(f"timestamp,open,high,low,close,volume\n{START_MS},1,2,cheap,1,5\n"))[0],
+        "cheap",
+    ),
+    "a file without rows": (lambda p: write(p / "btc.parquet", make_frame(0)), "has no rows"),
+    "missing columns": (lambda p: write(p / "btc.parquet", high=None, volume=None), "column high, volume is missing"),
+    "times as text": (lambda p: write(p / "btc.parquet", timestamp=["2024-01-01"] * 20), "timestamp must be whole milliseconds"),
+    "prices as text": (lambda p: write(p / "btc.parquet", close=["1.5"] * 20), "close must be numbers"),
+    "a missing price": (lambda p: write(p / "btc.parquet", **with_value("close", 6, np.nan)), "row 7, close: nan is not a number"),
+    "a missing time": (
+        lambda p: write(p / "btc.parquet", timestamp=pa.array([None, *make_frame(20).timestamp[1:].tolist()])),
+        "row 1, timestamp: is missing",
+    ),
+    "a negative price": (lambda p: write(p / "btc.csv", **with_value("open", 0, -2.0)), "row 1, open: -2.0 must be above 0"),
+    "a high under the low": (lambda p: write(p / "btc.parquet", **with_value("high", 2, 1.0)), "row 3, high: 1.0 is below"),
+    "a negative volume": (lambda p: write(p / "btc.parquet", **with_value("volume", 19, -1.0)), "row 20, volume"),
+    "a time between the bars": (lambda p: write(p / "btc.parquet", **with_value("timestamp", 1, START_MS + 1)), "row 2, timestamp"),
+    "a time in seconds": (lambda p: write(p / "btc.parquet", timestamp=make_frame(20).timestamp // 1000), "are milliseconds"),
+    "a future date": (lambda p: write(p / "btc.parquet", **with_value("timestamp", 19, 4_102_444_800_000)), "lies in the future"),
+    "conflicting duplicates": (
+        lambda p: write(p / "btc.parquet", **with_value("timestamp", 1, START_MS)),
+        "more than once with different values",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_it_says_in_one_line_what_is_wrong_and_changes_nothing(tmp_path, case):
+    make, message = BAD_FILES[case]
+    path = make(tmp_path)
+    before = state()
+    with pytest.raises(CommandError) as caught:
+        call_command("import_candles", str(path), "--symbol", SYMBOL, "--timeframe", "15m")
+    told = str(caught.value)
+    assert message in told
+    assert "\n" not in told
+    assert ";" in told, "the remedy follows the problem"
+    assert caught.value.returncode == 1
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"symbol": "BTCUSDT"}, "did you mean BTC/USDT"),
+        ({"symbol": "NOPE/NOPE"}, "symbol: 'NOPE/NOPE' is not listed on binance"),
+        ({"timeframe": "7m"}, "timeframe: '7m' is not known; use one of"),
+        ({"venue": "mtgox"}, "venue: 'mtgox' is not known; use one of binance"),
+        ({"price": "index"}, "price: 'index' is neither last nor mark"),
+        ({"symbol": "pepe", "new_market": True}, "is not spelled like"),
+    ],
+)
+def test_it_names_the_option_that_cannot_be_used(tmp_path, options, message):
+    path = write(tmp_path / "btc.parquet")
+    before = state()
+    with pytest.raises(CommandError, match=message):
+        call_command("import_candles", str(path), **({"symbol": SYMBOL, "timeframe": "15m"} | options))
+    assert state() == before
+
+
+def test_it_adds_a_market_only_together_with_its_candles(tmp_path, run):
+    good, bad = write(tmp_path / "good.parquet"), write(tmp_path / "bad.parquet", **with_value("low", 0, -1.0))
+    with pytest.raises(CommandError, match="row 1, low"):
+        run("import_candles", bad, "--symbol", "PEPE/USDT:USDT", "--timeframe", "15m", "--new-market")
+    assert not Market.objects.filter(symbol="PEPE/USDT:USDT").exists()
+    run("import_candles", good, "--symbol", "PEPE/USDT:USDT", "--timeframe", "15m", "--new-market")
+    assert Candle.objects.filter(market__symbol="PEPE/USDT:USDT").count() == 20
+
+
+def test_it_sorts_and_merges_and_says_so(tmp_path, run):
+    frame = make_frame(20)
+    order = [1, 0, *range(2, 20), 5]
+    path = write(tmp_path / "btc.parquet", **{name: getattr(frame, name)[order] for name in CANDLE_COLUMNS}, extra=np.arange(21))
+    told = run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m")
+    assert "rows were not in order of time; sorted" in told
+    assert "1 identical duplicate row merged" in told
+    assert "ignored column extra" in told
+    assert Candle.objects.count() == 20
+
+
+def test_it_imports_mark_prices_without_volume(tmp_path, run):
+    path = write(tmp_path / "mark.parquet", make_frame(8, timeframe="1h"), volume=None)
+    run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "1h", "--price", "mark")
+    assert (MarkCandle.objects.count(), Candle.objects.count()) == (8, 0)
+
+
+def test_it_imports_funding_and_refuses_what_cannot_be_funding(tmp_path, run):
+    times = START_MS + np.arange(4) * 28_800_000
+    path = tmp_path / "funding.csv"
+    save(path, ("timestamp", "rate"), (times, np.array([1e-4, -1e-4, 0.0, 3e-4])))
+    assert "4 funding rates read, 4 new" in run("import_funding", path, "--symbol", SYMBOL)
+    assert "4 known already" in run("import_funding", path, "--symbol", SYMBOL)
+    save(path, ("timestamp", "rate"), (times, np.array([1e-4, np.nan, 0.5, 3e-4])))
+    with pytest.raises(CommandError, match=r"row 2, rate: nan is not a number \(2 bad rows of 4"):
+        run("import_funding", path, "--symbol", SYMBOL)
+    assert FundingRate.objects.count() == 4
+    with pytest.raises(CommandError, match="column rate is missing"):
+        run("import_funding", write(tmp_path / "candles.parquet"), "--symbol", SYMBOL)

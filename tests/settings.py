@@ -1,0 +1,28 @@
+"""The product's own settings with throw-away secrets and folders. DATABASE_URL and REDIS_URL choose servers, as in production."""
+
+import base64
+import os
+import tempfile
+
+os.environ["ENV_FILE"] = ".env.none"
+os.environ.setdefault("SECRET_KEY", "test-only-" + "x" * 50)
+os.environ.setdefault("ENCRYPTION_KEYS", "test:" + base64.b64encode(bytes(range(32))).decode())
+os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="traderai-test-"))
+os.environ.setdefault("DEMO", "true")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from traderai.settings import *  # noqa: F403
+
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CELERY_TASK_ALWAYS_EAGER = True
+CELERY_TASK_EAGER_PROPAGATES = True
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    # A file, so that threads and server processes of a test see one database; fsync is the disk's business, not the tests'.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
+    DATABASES["default"]["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # noqa: F405

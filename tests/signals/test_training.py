@@ -1,0 +1,343 @@
+"""A training from stored candles to a champion, and everything that can stand in its way."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from exchanges import candles
+from exchanges.models import JobStatus, Provenance
+from signals import features, registry, training
+from signals.events import model_trained, training_requested
+from signals.models import ModelStatus, ModelVersion, TrainingRun
+from signals.training import figures, panel, pipeline
+from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
+from tests.signals.series import HOUR_MS, make_series
+from traderai.lib import clock
+from traderai.lib.errors import UserError
+
+pytestmark = pytest.mark.django_db
+BOTH = ["BTC/USDT:USDT", "ETH/USDT:USDT"]
+
+
+@pytest.fixture(autouse=True)
+def model_dir(settings: Any, tmp_path: Path) -> Iterator[Path]:
+    settings.MODEL_DIR = tmp_path / "models"
+    registry.forget()
+    yield settings.MODEL_DIR
+    registry.forget()
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, int]]]:
+    """Events of training, as (name, id)."""
+    out: list[tuple[str, int]] = []
+
+    def asked(run_id: int, **_: Any) -> None:
+        out.append(("requested", run_id))
+
+    def trained(model_id: int, **_: Any) -> None:
+        out.append(("trained", model_id))
+
+    training_requested.connect(asked)
+    model_trained.connect(trained)
+    yield out
+    training_requested.disconnect(asked)
+    model_trained.disconnect(trained)
+
+
+def make_run(symbols: list[str] | None = None, **params: Any) -> TrainingRun:
+    return training.queue(symbols or BOTH, params=QUICK | params)
+
+
+def test_the_first_model_of_a_scope_becomes_champion_and_the_second_stays_a_candidate(
+    heard: list[tuple[str, int]], django_capture_on_commit_callbacks: Any
+) -> None:
+    make_pair()
+    stages: list[tuple[str, float]] = []
+    run = make_run()
+    with django_capture_on_commit_callbacks(execute=True):
+        first = training.run(run.pk, progress=lambda stage, share: stages.append((stage, share)))
+    run.refresh_from_db()
+    assert (run.status, run.progress, run.model, run.error) == (JobStatus.DONE, 1.0, first, "")
+    assert (first.status, first.reason) == (ModelStatus.CHAMPION, "first of its scope")
+    assert heard == [("trained", first.pk)]
+    shares = [share for _, share in stages]
+    assert shares == sorted(shares)
+    assert stages[0] == ("reading candles", 0.0)
+    assert stages[-1] == ("done", 1.0)
+
+    second = training.run(make_run().pk)
+    assert (second.version, second.status) == (2, ModelStatus.CANDIDATE)
+    assert second.data_hash == first.data_hash
+    assert second.manifest_sha256 == first.manifest_sha256
+    assert registry.champion() == first
+
+    loaded = registry.load(first)
+    frame = candles.read(candles.find_market(BOTH[1]), "15m", last=features.WARMUP_BARS)
+    probability = loaded.predict(features.compute(frame).values).probability
+    assert np.isfinite(probability[-1]).all()
+    assert np.isnan(probability[0]).all()
+
+
+def test_a_done_run_gives_its_model_again() -> None:
+    make_pair()
+    run = make_run()
+    assert training.run(run.pk) == training.run(run.pk)
+    assert ModelVersion.objects.count() == 1
+
+
+def test_the_last_fifth_of_time_is_out_of_reach() -> None:
+    btc, eth = make_pair()
+    model = training.run(make_run().pk)
+    first, last = int(candles.read(eth, "15m").timestamp[0]), int(candles.read(eth, "15m").timestamp[-1]) + 900_000
+    assert model.oos_start_ms == last - int((last - first) * 0.2)
+    assert model.train_end_ms + 900_000 + (48 + 24) * HOUR_MS <= model.oos_start_ms
+
+    # Another future: the model is the same to the last byte.
+    for market, seed in ((btc, 31), (eth, 32)):
+        frame = candles.read(market, "15m")
+        strange = make_series(HISTORY_BARS, symbol=market.symbol, seed=seed, price=500.0)
+        late = frame.timestamp >= model.oos_start_ms
+        columns = [np.where(late, theirs, ours) for ours, theirs in zip(frame[3:], strange[3:], strict=True)]
+        candles.ingest(market, type(frame)(frame.symbol, frame.timeframe, frame.timestamp, *columns), provenance=Provenance.FILE)
+    again = training.run(make_run().pk)
+    assert (again.data_hash, again.manifest_sha256) == (model.data_hash, model.manifest_sha256)
+    assert again.metrics == model.metrics
+
+
+def test_other_candles_give_another_hash() -> None:
+    btc, _ = make_pair()
+    known = panel.histories(BOTH, training.TrainingParams(folds=2))
+    hold = panel.holdout_of(known, training.TrainingParams())
+    before = panel.data_hash(known, None, hold.start_ms)
+    frame = candles.read(btc, "15m", last=None).slice(100, 101)
+    candles.ingest(btc, type(frame)(frame.symbol, "15m", *frame[2:-1], frame.volume + 1.0), provenance=Provenance.FILE)
+    assert panel.data_hash(panel.histories(BOTH, training.TrainingParams(folds=2)), None, hold.start_ms) != before
+
+
+def test_metrics_say_span_sample_and_interval_everywhere() -> None:
+    make_pair()
+    metrics = training.run(make_run().pk).metrics
+    json.dumps(metrics, allow_nan=False)
+    assert set(metrics["symbols"]) == set(BOTH)
+    assert [fold["number"] for fold in metrics["folds"]] == [1, 2]
+    for side in ("long", "short"):
+        overall = metrics["overall"][side]
+        assert overall["n"] == overall["span"]["n"] == sum(part[side]["n"] for part in metrics["symbols"].values())
+        assert overall["n_effective"] < overall["n"]
+        assert {"auc", "log_loss", "log_loss_of_base_rate", "brier", "base_rate", "break_even", "selected"} <= set(overall)
+        assert metrics["folds"][0][side]["calibrated"] is False
+        assert metrics["folds"][1][side]["purged"] > 0
+        assert metrics["folds"][1][side]["train"]["end"] < metrics["folds"][1][side]["test"]["start"]
+        assert sum(row["n"] for row in metrics["calibration"][side]) == overall["n"]
+        assert metrics["shuffled_labels"][side]["passed"] is True
+    assert "out-of-fold AUC" in metrics["text"]
+
+
+def test_it_finds_an_edge_that_is_there_and_says_so_when_there_is_none() -> None:
+    make_pair(9_000, pull=0.9)
+    strong = training.run(make_run(rounds=60, stride=2).pk).metrics
+    assert min(strong["overall"][side]["auc"] for side in ("long", "short")) > 0.7
+    assert "Selection earned more than its costs" in strong["text"]
+    for market in (candles.find_market(symbol) for symbol in BOTH):
+        candles.forget(market)
+    make_pair(9_000, pull=0.0)
+    noise = training.run(make_run(rounds=60, stride=2).pk).metrics
+    for side in ("long", "short"):
+        part = noise["overall"][side]
+        assert abs(part["auc"] - 0.5) < 3.0 / np.sqrt(3.0 * part["n_effective"])  # three standard errors for so few independent labels
+    assert "No edge after costs was found" in noise["text"]
+
+
+def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
+    make_pair()
+    params = training.TrainingParams(**QUICK, stride=8)
+    known = panel.histories(BOTH, params)
+    hold = panel.holdout_of(known, params)
+    made = panel.build(known, panel.bitcoin(known, params), hold, params, plan=pipeline.PlanConfig(), costs=pipeline.CostModel(), tell=str)
+    assert (made.start_ms <= hold.last_start_ms).all()
+    assert (made.end_ms < hold.start_ms).all()
+    assert (made.bar_ms // 900_000 % 8 == 0).all()
+    assert np.isfinite(made.x).all()
+    assert set(np.unique(made.y)) == {0, 1}
+    assert ((made.weight > 0) & (made.weight <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"folds": 1}, "folds must be a whole number from 2 to 10, not 1"),
+        ({"stride": 0}, "stride must be a whole number from 1 to 96, not 0"),
+        ({"timeframe": "5m"}, "timeframe '5m' cannot be trained on: use 15m, 30m, 1h"),
+        ({"holdout_share": 0.0}, "holdout_share must be from 0.05 to 0.5, not 0.0"),
+        ({"tree": 3}, "params: 'tree' is unknown"),
+        ({"rounds": "many"}, "rounds must be a whole number"),
+    ],
+)
+def test_impossible_parameters_are_refused_before_anything_is_queued(params: dict[str, Any], message: str) -> None:
+    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
+    with pytest.raises(UserError) as caught:
+        training.queue([BOTH[0]], params=params)
+    assert message in caught.value.message
+    assert caught.value.field == next(iter(params))
+    assert not TrainingRun.objects.exists()
+
+
+def test_unusable_histories_are_refused_with_the_remedy() -> None:
+    with pytest.raises(UserError, match="name at least one market"):
+        training.queue([" "])
+    make_market(BOTH[0], make_series(3_000, symbol=BOTH[0]))
+    with pytest.raises(candles.UnknownSymbol, match="'NOPE/USDT:USDT' is not listed"):
+        training.queue(["NOPE/USDT:USDT"])
+    run = make_run([BOTH[0]])
+    with pytest.raises(panel.UnusableHistory, match="has 3000 candles of 15m; training with 2 folds needs 5"):
+        training.run(run.pk)
+    run.refresh_from_db()
+    assert run.status == JobStatus.FAILED
+    assert "backfill more" in run.error
+    candles.add_market("SOL/USDT:USDT")
+    with pytest.raises(panel.UnusableHistory, match="SOL/USDT:USDT has no candles"):
+        training.run(make_run(["SOL/USDT:USDT"]).pk)
+    assert not ModelVersion.objects.exists()
+
+
+def test_candles_of_different_origin_are_never_mixed() -> None:
+    make_market(BOTH[0], make_series(HISTORY_BARS, symbol=BOTH[0]))
+    make_market(BOTH[1], make_series(HISTORY_BARS), provenance=Provenance.SIMULATED)
+    with pytest.raises(panel.UnusableHistory, match="different origin are never mixed"):
+        training.run(make_run().pk)
+
+
+def test_a_market_that_never_moves_is_a_clear_error() -> None:
+    frame = make_series(HISTORY_BARS, symbol=BOTH[0])
+    flat = np.full(HISTORY_BARS, 100.0)
+    make_market(BOTH[0], type(frame)(frame.symbol, "15m", frame.timestamp, flat, flat, flat, flat, frame.volume))
+    with pytest.raises(panel.UnusableHistory, match="no usable sample"):
+        training.run(make_run([BOTH[0]]).pk)
+
+
+def test_start_queues_and_tells_the_workers_after_commit(
+    heard: list[tuple[str, int]], django_capture_on_commit_callbacks: Any, django_user_model: Any
+) -> None:
+    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
+    asker = django_user_model.objects.create_user(email="asker@example.com")
+    with django_capture_on_commit_callbacks() as callbacks:
+        run = training.start([BOTH[0], BOTH[0]], params=QUICK, requested_by=asker)
+    assert (run.status, run.symbols, run.requested_by) == (JobStatus.QUEUED, [BOTH[0]], asker)
+    assert heard == []
+    assert len(callbacks) == 1
+
+
+def test_a_cancelled_run_stops_at_its_next_step_and_registers_nothing(model_dir: Path) -> None:
+    make_pair()
+    run = make_run()
+
+    def cancel_soon(stage: str, share: float) -> None:
+        if share > 0.3:
+            training.cancel(run.pk)
+
+    with pytest.raises(training.TrainingCancelled):
+        training.run(run.pk, progress=cancel_soon)
+    run.refresh_from_db()
+    assert run.status == JobStatus.CANCELLED
+    assert not ModelVersion.objects.exists()
+    assert not model_dir.exists()
+    assert training.cancel(run.pk) is False
+    with pytest.raises(training.NotStartable, match="is cancelled"):
+        training.run(run.pk)
+
+
+def test_a_run_that_works_elsewhere_is_not_started_twice() -> None:
+    make_pair()
+    run = make_run()
+    TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.RUNNING, heartbeat_at=clock.now())
+    with pytest.raises(training.NotStartable, match="is running"):
+        training.run(run.pk)
+
+
+def test_an_unexpected_failure_is_written_on_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_pair()
+    run = make_run()
+
+    def broken(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(pipeline, "train", broken)
+    with pytest.raises(MemoryError):
+        training.run(run.pk)
+    run.refresh_from_db()
+    assert (run.status, run.error) == (JobStatus.FAILED, "MemoryError: no room")
+
+
+def test_the_sweep_revives_a_dead_workers_run_which_then_finishes(
+    heard: list[tuple[str, int]], django_capture_on_commit_callbacks: Any
+) -> None:
+    make_pair()
+    run, fresh = make_run(), make_run()
+    long_ago = clock.now() - training.STALE_AFTER - timedelta(seconds=1)
+    TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.RUNNING, heartbeat_at=long_ago, created_at=long_ago, progress=0.4)
+    with django_capture_on_commit_callbacks():
+        assert training.sweep() == [run.pk]
+    run.refresh_from_db()
+    assert (run.status, run.progress, run.params["restarts"]) == (JobStatus.QUEUED, 0.0, 1)
+    assert training.run(run.pk).status == ModelStatus.CHAMPION
+    fresh.refresh_from_db()
+    assert fresh.status == JobStatus.QUEUED
+
+
+def test_a_run_whose_worker_always_dies_is_given_up() -> None:
+    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
+    run = make_run([BOTH[0]])
+    long_ago = clock.now() - training.STALE_AFTER - timedelta(seconds=1)
+    for _ in range(training.MAX_RESTARTS + 1):
+        TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.RUNNING, heartbeat_at=long_ago)
+        training.sweep()
+    run.refresh_from_db()
+    assert run.status == JobStatus.FAILED
+    assert "its worker died 4 times" in run.error
+
+
+def test_the_command_prints_json_with_spans_and_samples() -> None:
+    make_pair()
+    out = StringIO()
+    call_command("train", symbols=",".join(BOTH), folds=2, rounds=10, json=True, stdout=out)
+    result = json.loads(out.getvalue())
+    assert (result["version"], result["status"], result["symbols"]) == (1, "champion", BOTH)
+    assert result["train_end"] < result["out_of_sample_from"]
+    assert result["metrics"]["span"]["n"] > 500
+    plain = StringIO()
+    call_command("train", symbols=BOTH[0], folds=2, rounds=10, stdout=plain)
+    assert "default v2 (candidate) from BTC/USDT:USDT" in plain.getvalue()
+
+
+def test_the_command_refuses_bad_input_in_one_line() -> None:
+    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
+    for options in (
+        {"symbols": "NOPE/USDT:USDT"},
+        {"symbols": BOTH[0]},
+        {"symbols": BOTH[0], "folds": 99},
+        {"symbols": BOTH[0], "scope": "A B"},
+    ):
+        with pytest.raises(CommandError) as caught:
+            call_command("train", **options)
+        assert "\n" not in str(caught.value)
+    assert not ModelVersion.objects.exists()
+
+
+def test_auc_and_wilson_agree_with_known_values() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(3)
+    y, p = rng.integers(0, 2, 500).astype(np.int8), rng.integers(0, 20, 500) / 20.0
+    assert figures.auc(y, p) == pytest.approx(roc_auc_score(y, p))
+    assert figures.auc(np.ones(5, dtype=np.int8), p[:5]) is None
+    assert figures.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)
+    assert figures.wilson(0.0, 0.0) == (0.0, 1.0)
+    assert figures.break_even(np.array([1, 0], dtype=np.int8), np.array([1.0, -1.5])) == pytest.approx(0.6)

@@ -1,0 +1,281 @@
+"""Who gets in where. Every address of the site, every API operation and every socket is walked: one that is on no list fails here."""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from django.contrib.admindocs.views import simplify_regex
+from django.test import Client
+from django.urls import URLPattern, get_resolver, reverse
+
+from accounts.models import User
+from exchanges.consumers import NOT_SIGNED_IN
+from traderai.api import api
+from traderai.routing import websocket_urlpatterns
+
+# Pages for everybody: the front door, the ways in, and the API's documents.
+PUBLIC = {
+    "home",
+    "theme",
+    "demo_mail",
+    "redoc",
+    "api:api-root",
+    "api:openapi-json",
+    "api:openapi-view",
+    "account_login",
+    "account_logout",
+    "account_signup",
+    "account_inactive",
+    "account_email_verification_sent",
+    "account_confirm_login_code",
+    "account_reset_password",
+    "account_reset_password_done",
+    "account_reset_password_from_key",
+    "account_reset_password_from_key_done",
+    "mfa_authenticate",
+}
+# Pages for whoever is signed in. What they show is the caller's own: each app's tests hold that.
+SIGNED_IN = {
+    "dashboard",
+    "settings",
+    "security",
+    "session_end",
+    "account_email",
+    "account_change_password",
+    "account_set_password",
+    "account_reauthenticate",
+    "mfa_index",
+    "mfa_reauthenticate",
+    "mfa_activate_totp",
+    "mfa_deactivate_totp",
+    "mfa_view_recovery_codes",
+    "mfa_generate_recovery_codes",
+    "mfa_download_recovery_codes",
+    "usersessions_list",
+    *(f"signals:{name}" for name in ("list", "rejected", "export", "rejected_export", "detail")),
+    *(f"strategies:{name}" for name in ("list", "new", "edit", "start", "stop")),
+    *(f"positions:{name}" for name in ("list", "history", "export", "stop_all", "resume", "detail", "close")),
+    *(f"backtests:{name}" for name in ("list", "new", "detail", "rerun", "delete", "trades_csv", "trades_parquet")),
+}
+PUBLIC_OPERATIONS = {"get_health"}
+SIGNED_IN_OPERATIONS = {
+    "list_signals",
+    "get_signal",
+    "get_signal_candles",
+    "list_strategies",
+    "start_auto_trade",
+    "stop_auto_trade",
+    "auto_trade_status",
+    "run_backtest",
+    "get_backtest",
+    "get_backtest_equity",
+    "get_backtest_trades",
+}
+STAFF_OPERATIONS = {"start_training", "training_status", "start_backfill", "backfill_status"}
+SOCKETS = {"ws/positions/<int:user_id>/", "ws/market/<path:symbol>/", "ws/signals/"}
+SAFE = {"get", "head", "options"}
+
+
+class Page(NamedTuple):
+    name: str
+    path: str
+
+
+class Operation(NamedTuple):
+    id: str
+    method: str
+    path: str
+    body: dict[str, Any] | None
+
+
+def walk(patterns: list[Any], route: str = "/", namespace: str = "") -> list[Page]:
+    """Every address below `patterns`, with values in its place-holders."""
+    pages = []
+    for entry in patterns:
+        here = route + simplify_regex(str(entry.pattern)).lstrip("/") if str(entry.pattern).startswith("^") else route + str(entry.pattern)
+        if isinstance(entry, URLPattern):
+            pages.append(Page(f"{namespace}{entry.name or entry.lookup_str}", filled(here)))
+        else:
+            pages += walk(entry.url_patterns, here, f"{namespace}{entry.namespace}:" if entry.namespace else namespace)
+    return pages
+
+
+def filled(route: str) -> str:
+    return re.sub(r"<(?:\w+:)?(\w+)>|\(\?P<\w+>.*?\)", lambda match: "auth" if match[1] == "app_label" else "1", route)
+
+
+def pages() -> list[Page]:
+    return walk(get_resolver().url_patterns)
+
+
+def is_staff_page(page: Page) -> bool:
+    return page.name.startswith("admin:") or page.path.startswith("/admin/")
+
+
+def operations() -> list[Operation]:
+    """Every operation of the OpenAPI document, with a body that its schema accepts."""
+    document = api.get_openapi_schema()
+    found = []
+    for path, methods in document["paths"].items():
+        for method, told in methods.items():
+            content = told.get("requestBody", {}).get("content", {}).get("application/json")
+            body = sample(content["schema"], document) if content else None
+            found.append(Operation(told["operationId"].rpartition("api_")[2], method, re.sub(r"\{\w+\}", "1", path), body))
+    return found
+
+
+def sample(schema: dict[str, Any], document: dict[str, Any]) -> Any:
+    """A value that fits a JSON schema."""
+    if "$ref" in schema:
+        return sample(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
+    for key in ("examples", "enum"):
+        if key in schema:
+            return schema[key][0]
+    if "default" in schema:
+        return schema["default"]
+    if "anyOf" in schema:
+        return sample(schema["anyOf"][0], document)
+    kind = schema["type"]
+    if kind == "object":
+        return {name: sample(schema["properties"][name], document) for name in schema.get("required", [])}
+    if kind == "array":
+        return [sample(schema["items"], document)] * schema.get("minItems", 0)
+    return {"string": "x", "integer": 1, "number": 1.0, "boolean": True}[kind]
+
+
+def call(client: Client, operation: Operation, **headers: str) -> Any:
+    body = "" if operation.body is None else json.dumps(operation.body)
+    return client.generic(operation.method.upper(), operation.path, body, content_type="application/json", headers=headers)
+
+
+def without_second_factor(staff: User, why: str) -> Client:
+    """Signed in with the password alone, by somebody who has no second factor, or who has one and was not asked for it."""
+    if why == "none":
+        staff.authenticator_set.all().delete()
+    client = Client()
+    client.force_login(staff)
+    return client
+
+
+def asks_to_sign_in(response: Any) -> bool:
+    return response.status_code in (401, 403) or (
+        response.status_code == 302 and response["Location"].partition("?")[0] == reverse("account_login")
+    )
+
+
+def test_it_knows_every_address():
+    unlisted = {page.name for page in pages() if not is_staff_page(page)} - PUBLIC - SIGNED_IN - {"api:" + o.id for o in operations()}
+    assert unlisted == set(), "say in this module who may open these"
+    assert (PUBLIC | SIGNED_IN) - {page.name for page in pages()} == set(), "these are gone"
+    assert PUBLIC.isdisjoint(SIGNED_IN)
+
+
+def test_it_knows_every_operation():
+    lists = [PUBLIC_OPERATIONS, SIGNED_IN_OPERATIONS, STAFF_OPERATIONS]
+    assert {operation.id for operation in operations()} == set().union(*lists), "say in this module who may call these"
+    assert sum(map(len, lists)) == len(operations())
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_it_asks_strangers_to_sign_in(client, db, method):
+    let_in = [page for page in pages() if page.name in SIGNED_IN and not asks_to_sign_in(getattr(client, method)(page.path))]
+    assert let_in == []
+
+
+def test_it_shows_strangers_what_is_public(client, db):
+    broken = [page for page in pages() if page.name in PUBLIC and client.get(page.path).status_code not in (200, 302, 405)]
+    # The root is Django Ninja's own 404.
+    assert {page.name for page in broken} <= {"api:api-root"}
+
+
+def test_it_shows_a_trader_no_broken_page(alice, client_for):
+    client = client_for(alice)
+    allowed = {200, 302, 403, 404, 405}
+    broken = {page: client.get(page.path).status_code for page in pages() if page.name in PUBLIC | SIGNED_IN}
+    assert {page: status for page, status in broken.items() if status not in allowed} == {}
+
+
+def test_it_brings_strangers_from_every_staff_page_to_the_sign_in(client, db):
+    for page in filter(is_staff_page, pages()):
+        response = client.get(page.path, follow=True)
+        assert response.request["PATH_INFO"] == reverse("account_login"), page
+
+
+@pytest.mark.parametrize("second_factor", ["none", "not shown"])
+def test_it_opens_no_staff_page_without_a_second_factor(sam, second_factor):
+    client = without_second_factor(sam, second_factor)
+    step = {"none": reverse("account_reauthenticate"), "not shown": reverse("mfa_reauthenticate")}[second_factor]
+    for page in filter(is_staff_page, pages()):
+        response = client.get(page.path, follow=True)
+        assert response.request["PATH_INFO"] == step, (page, response.redirect_chain)
+
+
+def test_it_opens_no_staff_page_for_a_trader(alice, client_for):
+    client = client_for(alice)
+    statuses = {page: client.get(page.path, follow=True).status_code for page in filter(is_staff_page, pages())}
+    assert set(statuses.values()) == {403}, {page: status for page, status in statuses.items() if status != 403}
+
+
+def test_it_answers_strangers_401(client, db):
+    statuses = {operation.id: call(client, operation).status_code for operation in operations()}
+    assert {name for name, status in statuses.items() if status != 401} == PUBLIC_OPERATIONS
+
+
+def test_it_refuses_a_trader_the_staffs_operations_alone(alice, client_for):
+    client = client_for(alice)
+    statuses = {operation.id: call(client, operation).status_code for operation in operations()}
+    assert {name for name, status in statuses.items() if status == 403} == STAFF_OPERATIONS
+    assert [name for name, status in statuses.items() if status == 401 or status >= 500] == []
+
+
+@pytest.mark.parametrize("second_factor", ["none", "not shown"])
+def test_it_refuses_staff_without_a_second_factor(sam, second_factor):
+    client = without_second_factor(sam, second_factor)
+    statuses = {operation.id: call(client, operation).status_code for operation in operations()}
+    assert {name for name, status in statuses.items() if status == 403} == STAFF_OPERATIONS
+
+
+def test_it_lets_staff_with_a_second_factor_call_everything(sam, client_for):
+    client = client_for(sam)
+    statuses = {operation.id: call(client, operation).status_code for operation in operations()}
+    assert [name for name, status in statuses.items() if status in (401, 403) or status >= 500] == []
+
+
+def test_it_refuses_unsafe_operations_without_a_csrf_token(sam, client_for):
+    client = client_for(sam)
+    client.handler.enforce_csrf_checks = True
+    client.get("/settings/")
+    token = client.cookies["csrf"].value
+    unsafe = [operation for operation in operations() if operation.method not in SAFE]
+    assert unsafe
+    for operation in unsafe:
+        assert call(client, operation).status_code == 403, operation
+        assert call(client, operation, **{"X-CSRFToken": token}).status_code != 403, operation
+
+
+def test_it_refuses_forms_without_a_csrf_token(sam, client_for):
+    client = client_for(sam)
+    client.handler.enforce_csrf_checks = True
+    of_the_api = {reverse("api:api-root"), *(operation.path for operation in operations())}
+    taken = [page for page in pages() if page.path not in of_the_api and client.post(page.path).status_code != 403]
+    assert taken == []
+
+
+def test_it_knows_every_socket():
+    assert {str(route.pattern) for route in websocket_urlpatterns} == SOCKETS
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("route", sorted(SOCKETS))
+async def test_it_opens_no_socket_for_strangers(route):
+    from traderai.asgi import application  # keeps the hosts allowed at import; the test's own is among them by now
+
+    socket = WebsocketCommunicator(application, "/" + filled(route), headers=[(b"origin", b"http://testserver"), (b"host", b"testserver")])
+    connected, code = await socket.connect()
+    if connected:  # browsers learn the reason only from a socket that was opened
+        closed = await socket.receive_output(timeout=3)
+        assert closed["type"] == "websocket.close"
+        code = closed["code"]
+    assert code == NOT_SIGNED_IN

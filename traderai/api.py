@@ -1,0 +1,53 @@
+"""The REST API's root: every router, and the one table from failures to replies."""
+
+from typing import Any
+
+from csp.constants import SELF, UNSAFE_INLINE
+from csp.decorators import csp_replace
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from ninja import NinjaAPI
+from ninja.security import django_auth
+
+from backtesting.api import router as backtesting
+from exchanges.api import router as exchanges
+from signals.api import router as signals
+from traderai import health
+from traderai.lib.errors import UserError
+
+# Swagger UI and ReDoc write style attributes; scripts stay under the site's policy.
+docs_policy = csp_replace({"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"]})
+
+api = NinjaAPI(
+    title="TraderAI",
+    version="1",
+    description=(
+        "Signals, backtests, data and training. Sign in on the site first: calls carry its session cookie, and unsafe "
+        "methods its CSRF token in the X-CSRFToken header. Times are UTC, milliseconds where a name ends in _ms."
+    ),
+    auth=django_auth,
+    docs_decorator=docs_policy,
+    urls_namespace="api",
+)
+api.add_router("", signals)
+api.add_router("", backtesting)
+api.add_router("", exchanges)
+
+
+@api.get("/health", auth=None, response={200: health.Health, 503: health.Health}, tags=["operations"])
+def get_health(request: HttpRequest) -> Any:
+    """Whether database and Redis answer."""
+    state = health.look()
+    return (200 if state.status == "ok" else 503), state
+
+
+@api.exception_handler(UserError)
+def user_error(request: HttpRequest, error: UserError) -> HttpResponse:
+    return api.create_response(request, {"detail": error.message, "field": error.field}, status=422)
+
+
+@docs_policy
+def redoc(request: HttpRequest) -> HttpResponse:
+    """The same document in ReDoc."""
+    return render(request, "traderai/redoc.html", {"openapi_url": reverse("api:openapi-json")})

