@@ -84,7 +84,7 @@ def slice_qty(qty_opened: float, qty_left: float, remaining: float, step_size: f
 
 
 @njit(cache=True)
-def _take_profits(plan: ExitPlan, state: ExitState, favourable: float):
+def _take_profits(plan: ExitPlan, state: ExitState, favourable: float) -> tuple[int, float, int, ExitFill, ExitFill, ExitFill]:
     """What the ladder gives when the price went as far as `favourable`: (tps_hit, remaining, count, f1, f2, f3)."""
     none = ExitFill(0.0, 0.0, 0, False)
     fills = [none, none, none]
@@ -110,7 +110,15 @@ def _trailed(plan: ExitPlan, stop: float, best: float) -> float:
 
 
 @njit(cache=True)
-def step(plan: ExitPlan, state: ExitState, open_ms: int, o: float, h: float, l: float, c: float):  # noqa: E741
+def step(
+    plan: ExitPlan,
+    state: ExitState,
+    open_ms: int,
+    o: float,
+    h: float,
+    l: float,  # noqa: E741
+    c: float,
+) -> tuple[ExitState, int, ExitFill, ExitFill, ExitFill]:
     """Carry a position through one bar.
 
     Returns (state, count, f1, f2, f3): the first `count` (0 to 3) of the three ExitFills happened, in this order.

@@ -28,12 +28,22 @@ class CandleFrame(NamedTuple):
     close: NDArray[np.float64]
     volume: NDArray[np.float64]
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         return int(self.timestamp.shape[0])
 
     def slice(self, start: int, stop: int) -> "CandleFrame":
         """Rows start..stop as views."""
-        return CandleFrame(self.symbol, self.timeframe, *(column[start:stop] for column in self[2:]))
+        rows = slice(start, stop)
+        return CandleFrame(
+            self.symbol,
+            self.timeframe,
+            self.timestamp[rows],
+            self.open[rows],
+            self.high[rows],
+            self.low[rows],
+            self.close[rows],
+            self.volume[rows],
+        )
 
 
 class FundingFrame(NamedTuple):

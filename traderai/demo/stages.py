@@ -79,8 +79,8 @@ def _backtest(trader: User, symbols: list[str], tell: market.Progress) -> Backte
     done = BacktestRun.objects.for_user(trader).filter(status=JobStatus.DONE).order_by("-id").first()
     if done is not None:
         return done
-    settings = {"capital": trader.profile.simulation_capital, "risk_profile": trader.profile.risk_profile}
-    run = runs.start(trader, symbols=symbols, **settings, queue=False)
+    profile = trader.profile
+    run = runs.start(trader, symbols=symbols, capital=profile.simulation_capital, risk_profile=profile.risk_profile, queue=False)
     runs.execute(run.pk, progress=tell)
     run.refresh_from_db()
     return run
