@@ -43,7 +43,7 @@ def position_list(request: HttpRequest) -> HttpResponse:
         "margin": sum((position.margin for position in positions), Decimal(0)),
         "waiting": waiting,
         "closing": {order.position_id for order in waiting if order.reduce_only},
-        "switch": KillSwitch.objects.filter(user_id=request.user.pk, venue=None).exclude(level=SwitchLevel.RUN).first(),
+        "switch": KillSwitch.objects.filter(user=cast(User, request.user), venue=None).exclude(level=SwitchLevel.RUN).first(),
         "stop_form": StopAllForm(),
         "ended": orders.filter(state__in=ENDED_UNFILLED).order_by("-pk")[:ENDED_SHOWN],
     }
