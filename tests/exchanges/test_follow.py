@@ -3,8 +3,6 @@ import signal
 from threading import Event
 
 import pytest
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.core.management import CommandError, call_command
 
 from exchanges import candles, events, streams
@@ -14,6 +12,7 @@ from exchanges.streams.follow import LONGEST_PAUSE_S, POLL_S, PUBLISHED_AFTER_MS
 from exchanges.venues import registry
 from tests.exchanges.frames import START_MS, make_frame, replaced, rows
 from tests.venue import Instrument, TestVenue, VenueState, binance
+from tests.listening import heard
 from traderai.lib import clock, groups
 
 pytestmark = pytest.mark.django_db
@@ -88,13 +87,12 @@ def assert_stored(market, bars: int) -> None:
 
 
 def test_it_publishes_the_venues_prices_as_live_ticks(beat, venue, markets):
-    layer = get_channel_layer()
-    channel = async_to_sync(layer.new_channel)()
-    async_to_sync(layer.group_add)(groups.TICKS, channel)
-    assert beat() == Beat(ticks=2, bars=0)
-    for market in markets:
+    beats = []
+    messages = heard(groups.TICKS, len(markets), lambda: beats.append(beat()))
+    assert beats == [Beat(ticks=2, bars=0)]
+    for market, message in zip(markets, messages, strict=True):
         price = FRAMES[market.symbol].close[STORED]
-        assert async_to_sync(layer.receive)(channel) == {
+        assert message == {
             "type": "tick",
             "market_id": market.pk,
             "symbol": market.symbol,

@@ -7,8 +7,6 @@ from threading import Event
 
 import numpy as np
 import pytest
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from hypothesis import given
@@ -17,6 +15,7 @@ from hypothesis import strategies as st
 from exchanges import candles, events, streams
 from exchanges.streams import replay
 from tests.exchanges.frames import START_MS, make_frame, replaced, rows
+from tests.listening import heard
 from traderai.lib import groups
 from traderai.lib.errors import UserError
 
@@ -49,12 +48,9 @@ def closed():
 
 
 def test_it_tells_listeners_and_the_cache_the_newest_price(btc):
-    layer = get_channel_layer()
-    channel = async_to_sync(layer.new_channel)()
-    async_to_sync(layer.group_add)(groups.TICKS, channel)
     tick = streams.Tick(btc.pk, BTC, 41_000.5, START_MS + 10**9, "venue")
-    streams.publish_tick(tick)
-    assert async_to_sync(layer.receive)(channel) == {"type": "tick", **tick._asdict()}
+    messages = heard(groups.TICKS, 1, lambda: streams.publish_tick(tick))
+    assert messages == [{"type": "tick", **tick._asdict()}]
     assert streams.latest_tick(btc) == tick
 
 

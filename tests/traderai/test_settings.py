@@ -50,7 +50,8 @@ def test_it_takes_an_empty_variable_as_not_set(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def test_it_ignores_the_socket_of_a_server_that_is_gone(tmp_path):
+def test_it_ignores_the_socket_of_a_server_that_is_gone(tmp_path, monkeypatch):
+    monkeypatch.delenv("REDIS_URL", raising=False)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "valkey.sock").touch()
     assert env.redis_url(tmp_path) == ""
