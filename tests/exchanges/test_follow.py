@@ -11,8 +11,8 @@ from exchanges.streams import follow
 from exchanges.streams.follow import LONGEST_PAUSE_S, POLL_S, PUBLISHED_AFTER_MS, Beat
 from exchanges.venues import registry
 from tests.exchanges.frames import START_MS, make_frame, replaced, rows
-from tests.venue import Instrument, TestVenue, VenueState, binance
 from tests.listening import heard
+from tests.venue import Instrument, TestVenue, VenueState, binance
 from traderai.lib import clock, groups
 
 pytestmark = pytest.mark.django_db
