@@ -11,9 +11,10 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from allauth.mfa.utils import decrypt
+from asgiref.sync import SyncToAsync
 from django.apps import apps
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.http import HttpRequest
 from django.test import Client
@@ -40,6 +41,13 @@ def _between_transactional_tests():
     BaseDatabaseOperations.execute_sql_flush = empty
     yield
     BaseDatabaseOperations.execute_sql_flush = original
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup):
+    """In the end the thread that serves async code lets go of its connection: PostgreSQL drops no database that somebody uses."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 @pytest.fixture(autouse=True)

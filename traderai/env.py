@@ -43,24 +43,23 @@ def keyring(raw: str) -> dict[str, bytes]:
     return keys
 
 
-def redis_url(data_dir: Path) -> str:
+def redis_url(embedded: Path) -> str:
     """REDIS_URL when set, else the embedded server's socket when one is answering, else "" (everything in process)."""
     if url := env.str("REDIS_URL", default=""):
         return url
-    path = embedded_socket(data_dir)
-    if not path.exists():
+    if not embedded.exists():
         return ""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(str(embedded))
         except OSError:
             return ""
-    return f"unix://{path}"
+    return f"unix://{embedded}"
 
 
-def embedded_socket(data_dir: Path) -> Path:
+def embedded_socket(run_dir: Path) -> Path:
     """Where the supervised embedded Valkey listens; the folder is private to the owner (0700)."""
-    return data_dir / "run" / "valkey.sock"
+    return run_dir / "valkey.sock"
 
 
 def celery_broker_url(redis: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from csp.constants import NONCE, NONE, SELF
 
-from traderai.env import BASE_DIR, celery_broker_url, env, keyring, load_dotenv, redis_url, required_secret
+from traderai.env import BASE_DIR, celery_broker_url, embedded_socket, env, keyring, load_dotenv, redis_url, required_secret
 
 load_dotenv()
 
@@ -14,6 +14,9 @@ DEMO = env.bool("DEMO", default=False)
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 MODEL_DIR = DATA_DIR / "models"
+RUN_DIR = DATA_DIR / "run"  # private sockets and schedules
+RUN_DIR.mkdir(mode=0o700, exist_ok=True)
+EMBEDDED_SOCKET = embedded_socket(RUN_DIR)
 SECRET_KEY = required_secret("SECRET_KEY", "Run `make demo` to have one written to .env, or set it to 50 random characters.")
 ENCRYPTION_KEYS = keyring(
     required_secret("ENCRYPTION_KEYS", "Run `make demo` to have one written to .env, or set it to kid:base64 of 32 random bytes.")
@@ -100,7 +103,7 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=8), "timeout": 5}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = redis_url(DATA_DIR)
+REDIS_URL = redis_url(EMBEDDED_SOCKET)
 if REDIS_URL:
     CACHES = {
         "default": {
@@ -134,7 +137,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "visibility_timeout": 21_600}
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "run" / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE_FILENAME = str(RUN_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "scan": {"task": "signals.tasks.scan", "schedule": 300.0},
     "expire-signals": {"task": "signals.tasks.expire_signals", "schedule": 60.0},

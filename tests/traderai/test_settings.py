@@ -38,6 +38,7 @@ def test_it_refuses_to_start_without_a_secret(tmp_path, missing):
 def test_it_is_safe_and_embedded_by_default(tmp_path):
     result = start(tmp_path, **GOOD)
     assert result.stdout.split() == ["False", "False", "True", "True", "django.db.backends.sqlite3", "memory://"], result.stderr
+    assert (tmp_path / "data" / "run").stat().st_mode & 0o777 == 0o700
 
 
 def test_it_takes_servers_from_the_environment(tmp_path):
@@ -52,9 +53,9 @@ def test_it_takes_an_empty_variable_as_not_set(tmp_path):
 
 def test_it_ignores_the_socket_of_a_server_that_is_gone(tmp_path, monkeypatch):
     monkeypatch.delenv("REDIS_URL", raising=False)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "valkey.sock").touch()
-    assert env.redis_url(tmp_path) == ""
+    socket = env.embedded_socket(tmp_path)
+    socket.touch()
+    assert env.redis_url(socket) == ""
 
 
 @pytest.mark.parametrize(("raw", "complaint"), [("a:!!", "not base64"), (f":{KEY}", "kid:base64"), ("a:c2hvcnQ=", "exactly 32 bytes")])

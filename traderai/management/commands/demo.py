@@ -32,6 +32,7 @@ class Command(BaseCommand):
         if options["speed"] <= 0:
             raise CommandError("--speed must be positive: 1 is real time, 60 plays an hour in a minute.")
         embedded.require_free_port(options["host"], options["port"])
+        embedded.require_only_one()
         if options["reset"]:
             _remove_embedded_data()
         begin = time.monotonic()
@@ -62,5 +63,5 @@ def _remove_embedded_data() -> None:
     for path in Path(settings.DATA_DIR).iterdir():
         if path.name.startswith("traderai.sqlite3"):
             path.unlink()
-        elif path.name in {"models", "demo", "mail", "run"}:
+        elif path.name in {"models", "demo", "mail"}:
             shutil.rmtree(path)

@@ -22,6 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
         embedded.require_free_port(host, port)
+        embedded.require_only_one()
         call_command("migrate", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         children = [] if settings.REDIS_URL else [embedded.valkey()]
