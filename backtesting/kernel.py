@@ -29,8 +29,8 @@ ENTERED, EQUITY, DAILY_LOSS, DRAWDOWN, OPEN_POSITIONS, POSITION, DEVIATION, SIZE
 class Bars(NamedTuple):
     """All bars of all symbols, ordered by (timestamp, symbol), arrays of length n.
 
-    before: index of the same symbol's bar one step earlier, -1 after a gap. funding_rate: sum of the rates whose boundary lies in the bar
-    (longs pay it). funding_cost: fraction that either side pays where no rate is stored.
+    before: index of the same symbol's bar one step earlier, -1 after a gap. funding_rate and funding_cost: sums of what is paid with the
+    bar by exchanges.funding's rule: what longs pay and shorts get, and what either side pays.
     """
 
     timestamp: I
@@ -224,9 +224,14 @@ def _enter(book: Any, account: Any, bars: Bars, candidates: Candidates, specs: S
 
 
 @njit(cache=True)
-def _pay_funding(p: Any, account: Any, price: float, rate: float, cost: float) -> None:
-    """Longs pay shorts when the rate is positive; the default cost is paid by either side."""
-    amount = -p.qty * price * (p.side * rate + cost)
+def _pay_funding(p: Any, account: Any, bars: Bars, row: int) -> None:
+    """Longs pay shorts when the rate is positive; the default cost is paid by either side.
+
+    A boundary is at a bar's open, when nobody who enters in that bar has held yet.
+    """
+    if row == p.entered:
+        return
+    amount = -p.qty * bars.open[row] * (p.side * bars.funding_rate[row] + bars.funding_cost[row])
     p.funding += amount
     account.balance += amount
 
@@ -332,8 +337,7 @@ def _loop(
             if p.signal_side != 0 and _signal_ends(p, bars.high[row], bars.low[row]):
                 p.signal_side = 0
             if p.qty > 0.0:
-                cost = bars.funding_cost[row] if row != p.entered else 0.0
-                _pay_funding(p, account, bars.open[row], bars.funding_rate[row], cost)
+                _pay_funding(p, account, bars, row)
                 reason = _carry(p, account, now, bars.open[row], bars.high[row], bars.low[row], bars.close[row], specs, rules, s)
                 if reason != 0:
                     _record(trades[m], p, account, s, row, reason)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from backtesting import kernel
 from exchanges import candles
+from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
 from exchanges.models import Market, MarketKind
 from exchanges.ports import CandleFrame, FundingFrame
@@ -21,7 +22,6 @@ from signals.training import panel
 from signals.voters import ml
 
 Progress = Callable[[str, float], None]
-HOUR_MS = 3_600_000
 STAGES = ("no_history", "confidence", "agreement", "net_profit", "expectancy")
 """The tests of net_profit.assess in their order."""
 
@@ -153,24 +153,21 @@ def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Candidates]
     return bars, candidates
 
 
+def funding_due(item: Prepared) -> funding_rule.Due:
+    """What a position held all along would pay: the live positions' rule on the stored history."""
+    at, bar_ms = item.frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    start_ms, end_ms = (int(at[0]), int(at[-1]) + bar_ms) if at.shape[0] else (0, 0)
+    return funding_rule.due(item.funding, start_ms=start_ms, end_ms=end_ms, hourly_cost=item.market.default_funding)
+
+
 def _funding(item: Prepared, bar_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per bar: the stored rates whose boundary lies in it, and the default per full hour outside the stored history (perpetuals only)."""
-    at = item.frame.timestamp
-    rate, cost = np.zeros(at.shape[0]), np.zeros(at.shape[0])
-    row = np.searchsorted(at, item.funding.timestamp, side="right") - 1
-    inside = (row >= 0) & (item.funding.timestamp < at[np.maximum(row, 0)] + bar_ms) if at.shape[0] else np.zeros(0, bool)
-    np.add.at(rate, row[inside], item.funding.rate[inside])
-    if item.market.kind == MarketKind.PERPETUAL:
-        hours = bar_ms / HOUR_MS if bar_ms >= HOUR_MS else 1.0
-        full_hour = (at % HOUR_MS == 0) & ~has_funding_history(item)
-        cost[full_hour] = item.market.costs.funding_bps_per_hour * 1e-4 * hours
-    return rate, cost
-
-
-def has_funding_history(item: Prepared) -> NDArray[np.bool_]:
-    """Which bars lie between the oldest and the newest stored funding boundary, [n]."""
-    at, stored = item.frame.timestamp, item.funding.timestamp
-    return (at >= stored[0]) & (at <= stored[-1]) if stored.shape[0] else np.zeros(at.shape[0], np.bool_)
+    """Per bar: the sum of the rates and the sum of the costs that are paid with it."""
+    due, count = funding_due(item), len(item.frame)
+    paying = funding_rule.paying_bar(due.timestamp, item.frame.timestamp, bar_ms)
+    rate, cost = np.zeros(count + 1), np.zeros(count + 1)  # the last one is for what no bar follows on
+    np.add.at(rate, paying, due.rate)
+    np.add.at(cost, paying, due.cost)
+    return rate[:count], cost[:count]
 
 
 def specs(markets: Sequence[Market]) -> kernel.Specs:

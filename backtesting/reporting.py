@@ -22,6 +22,7 @@ MOST_POINTS = 2_000
 AMBIGUOUS_WARN = 0.05
 GAP_WARN = 0.001
 NO_FUNDING_WARN = 0.01
+HOUR_MS = 3_600_000
 SIMULATED_LABEL = "SIMULATED MARKET"
 
 
@@ -158,7 +159,7 @@ def _notes(run: BacktestRun) -> list[str]:
     first = f"{clock.from_ms(run.model.oos_start_ms):%Y-%m-%d %H:%M}"
     notes = [
         f"Out of sample: the model has seen nothing from {first} UTC on; labels that reach into that time were purged and an embargo kept.",
-        "After costs: maker and taker fees, slippage on what takes liquidity, funding from history where stored, else the default by the hour.",
+        "After costs: maker and taker fees, slippage on what takes liquidity, funding at the stored rates, and at the default for every hour that none stands for.",
         "Pessimistic inside a bar: liquidation, then stop, then targets; targets need a trade-through; a gap fills at the open.",
         "Entries fill at the open of the bar after the decision, at the earliest.",
         "Positions still open at the end are closed at the last close; they count in money, not in hit rate, win rate, profit factor or expectancy.",
@@ -182,8 +183,8 @@ def _checks(run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, t
     silent = sum(int((item.frame.volume == 0).sum()) for item in prepared)
     best = np.sort(trades.pnl)[::-1][:5].sum() if n else 0.0
     perpetual = [item for item in prepared if item.market.kind == MarketKind.PERPETUAL]
-    unknown = sum(int((~preparation.has_funding_history(item)).sum()) for item in perpetual)
-    charged = sum(len(item.frame) for item in perpetual)
+    unknown = sum(int((preparation.funding_due(item).cost > 0.0).sum()) for item in perpetual)
+    charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
 
     def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
         return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}
@@ -194,7 +195,7 @@ def _checks(run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, t
         verdict("Entry and exit in one bar", False, n > 0 and same_bar / n > AMBIGUOUS_WARN, f"{same_bar} of {n} trades; their order inside the bar is assumed"),
         verdict("Gaps in the candles", False, expected > 0 and missing / expected > GAP_WARN, f"{missing} of {expected} bars missing"),
         verdict("Bars without volume", False, expected > 0 and silent / expected > GAP_WARN, f"{silent} of {expected} bars"),
-        verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} bars of perpetuals without stored rates pay the default"),
+        verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} hours of perpetuals have no stored rate and pay the default"),
         verdict("Sample size", False, _counts(trades)[0] < metrics.ENOUGH_TRADES, metrics.sample_note(_counts(trades)[0])),
         verdict("Without the five best trades", False, n > 0 and float(trades.pnl.sum() - best) <= 0.0 < float(trades.pnl.sum()), f"net {float(trades.pnl.sum() - best):+.2f} instead of {float(trades.pnl.sum()):+.2f}"),
     ]  # fmt: skip

@@ -3,8 +3,6 @@
 An outcome nobody knows (a lost reply, a killed worker) is resolved by asking the venue for the client order id, never by sending again.
 """
 
-import base64
-import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,9 +10,9 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, Sum
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 
-from exchanges import booking, candles, events, precision, streams
+from exchanges import booking, candles, events, exits, precision, streams
 from exchanges.models import (
     KillSwitch,
     LedgerEntry,
@@ -30,6 +28,7 @@ from exchanges.models import (
     SwitchLevel,
     TradingAccount,
     TradingState,
+    new_client_order_id,
 )
 from exchanges.order_states import TERMINAL, OrderMove, OrderState
 from exchanges.ports import EntryPlan, TradingVenue, VenueError, VenueRefused, VenueUnavailable
@@ -46,8 +45,9 @@ SEND_WITHIN = timedelta(minutes=10)
 """An entry that could not be sent by then has lost its moment."""
 UNRESOLVED_AFTER = timedelta(seconds=30)
 STALE_AFTER_BARS = 2
-SWITCH_ORDER = {SwitchLevel.RUN: 0, SwitchLevel.REDUCE_ONLY: 1, SwitchLevel.STOP: 2}
-EXIT_ORIGIN = "close:"
+SWITCH_ORDER = {SwitchLevel.RUN: 0, SwitchLevel.REDUCE_ONLY: 1, SwitchLevel.STOP: 2, SwitchLevel.FLATTEN: 3}
+MANUAL, FLATTEN = (exits.REASONS[code] for code in (exits.MANUAL, exits.FLATTEN))
+"""Why a position is closed before its plan ends."""
 UNKNOWN = (OrderState.UNKNOWN, OrderState.LOST)
 STUCK = (OrderState.SENDING, OrderState.UNKNOWN)
 
@@ -73,21 +73,22 @@ def submit(account: TradingAccount, *, market: Market, side: str, origin: str, p
 
 
 def close_position(position: Position, *, reason: str) -> Order | None:
-    """Ask for a market exit of what is left. An exit on its way is returned instead of a second one; None when the position is flat."""
+    """Ask for a market exit of what is left; `reason` is MANUAL or FLATTEN. An exit on its way is returned instead of a second one; None
+    when the position is flat."""
     with transaction.atomic():
         TradingAccount.objects.select_for_update().get(pk=position.account_id)
         current = Position.objects.select_related("market").get(pk=position.pk)
         if not current.is_open:
             return None
-        asked = Order.objects.filter(position=current, origin__startswith=EXIT_ORIGIN).order_by("-pk")
-        waiting = asked.unsettled().first()
+        asked = Order.objects.filter(position=current, reduce_only=True)
+        waiting = asked.unsettled().order_by("-pk").first()
         if waiting is not None:
             return waiting
         order = Order.objects.create(
             account_id=current.account_id,
             market=current.market,
             position=current,
-            origin=f"{EXIT_ORIGIN}{current.pk}:{asked.count() + 1}",
+            origin=f"{reason}:{current.pk}:{asked.count() + 1}",
             client_order_id=new_client_order_id(),
             side=OrderSide.SELL if current.is_long else OrderSide.BUY,
             order_type=OrderType.MARKET,
@@ -110,14 +111,25 @@ def execute_ready(account_id: int) -> int:
 
 
 def waiting(now: datetime | None = None) -> list[int]:
-    """Accounts with orders that lost messages and killed workers may have left behind."""
-    stuck = Q(state__in=STUCK, sent_at__lt=(now or clock.now()) - UNRESOLVED_AFTER)
-    return sorted(set(Order.objects.filter(stuck | Q(state=OrderState.READY)).values_list("account_id", flat=True)))
+    """Accounts with work that lost messages and killed workers may have left behind."""
+    left = Order.objects.filter(_stuck(now) | Q(state=OrderState.READY)).values_list("account_id", flat=True)
+    return sorted({*left, *_to_flatten().values_list("account_id", flat=True)})
+
+
+def attend(account_id: int, now: datetime | None = None) -> int:
+    """Everything one account waits for: find out about orders left behind, close what is to be flattened, send what is READY.
+
+    Returns the number of orders that were asked about or reached an end.
+    """
+    asked = resolve_stuck(account_id, now)
+    for position in _to_flatten().filter(account_id=account_id).order_by("pk"):
+        close_position(position, reason=FLATTEN)
+    return asked + execute_ready(account_id)
 
 
 def resolve_stuck(account_id: int, now: datetime | None = None) -> int:
     """Ask the venue about orders whose outcome nobody knows. Returns how many were asked about."""
-    stuck = Order.objects.filter(account_id=account_id, state__in=STUCK, sent_at__lt=(now or clock.now()) - UNRESOLVED_AFTER)
+    stuck = Order.objects.filter(_stuck(now), account_id=account_id)
     orders = list(stuck.select_related("market__venue", "account__venue").order_by("pk"))
     for order in orders:
         _resolve(order)
@@ -126,7 +138,7 @@ def resolve_stuck(account_id: int, now: datetime | None = None) -> int:
 
 def sweep(now: datetime | None = None) -> int:
     """Do here and now what waits for any account. Returns the number of orders that were asked about or reached an end."""
-    return sum(resolve_stuck(account_id, now) + execute_ready(account_id) for account_id in waiting(now))
+    return sum(attend(account_id, now) for account_id in waiting(now))
 
 
 def set_kill_switch(user: Any, level: str, reason: str) -> KillSwitch:
@@ -136,25 +148,34 @@ def set_kill_switch(user: Any, level: str, reason: str) -> KillSwitch:
 
 
 def stop_all(user: Any, *, flatten: bool) -> list[Order]:
-    """No new positions for this user from now on; with `flatten` every open one is closed. Depends on nothing but the database.
+    """No new positions for this user from now on; with `flatten` every open one is closed, and every one that an entry already on its
+    way still opens. Depends on nothing but the database. Returns the exits that were asked for.
 
     Entries that have not left are cancelled, so that none of them is sent when the switch is released; orders that close stay.
     """
     with transaction.atomic():
         # Whoever is about to send an entry holds the account's row: either it has left by now, or it will find the switch.
         held = list(TradingAccount.objects.select_for_update().filter(user=user).order_by("pk"))
-        set_kill_switch(user, SwitchLevel.STOP, "stopped by its owner")
+        flatten = flatten or KillSwitch.objects.filter(user=user, venue=None, level=SwitchLevel.FLATTEN).exists()
+        set_kill_switch(user, SwitchLevel.FLATTEN if flatten else SwitchLevel.STOP, "stopped by its owner")
         for order in Order.objects.filter(account__in=held, state=OrderState.READY, reduce_only=False).order_by("pk"):
             booking.move(order, OrderMove.CANCEL, reason="The kill switch was pulled before the order was sent.")
     if not flatten:
         return []
-    orders = [close_position(position, reason="flatten") for position in Position.objects.for_user(user).open().order_by("pk")]
+    orders = [close_position(position, reason=FLATTEN) for position in Position.objects.for_user(user).open().order_by("pk")]
     return [order for order in orders if order is not None]
 
 
-def new_client_order_id() -> str:
-    """ "ta" and a UUID in base 32: 28 letters and digits, which every venue accepts."""
-    return "ta" + base64.b32encode(uuid.uuid4().bytes).decode().rstrip("=").lower()
+def _stuck(now: datetime | None) -> Q:
+    return Q(state__in=STUCK, sent_at__lt=(now or clock.now()) - UNRESOLVED_AFTER)
+
+
+def _to_flatten() -> QuerySet[Position]:
+    """Open positions under a kill switch that flattens, which nothing on its way closes."""
+    owner, venue = OuterRef("account__user"), OuterRef("account__venue")
+    switches = KillSwitch.objects.filter(Q(user=None) | Q(user=owner), Q(venue=None) | Q(venue=venue), level=SwitchLevel.FLATTEN)
+    closing = Order.objects.filter(position=OuterRef("pk"), reduce_only=True).unsettled()
+    return Position.objects.open().filter(Exists(switches), ~Exists(closing))
 
 
 # --- the gate
@@ -302,9 +323,18 @@ def _resolve(order: Order) -> None:
         log.warning("order still unknown", order=order.pk, reason=str(error))
         return
     if fills is None and order.state == OrderState.UNKNOWN:
-        booking.move(order, OrderMove.PROVE_ABSENT, reason="The venue has never seen this order.")
+        _give_back(order)
     elif fills or (fills is not None and order.state == OrderState.UNKNOWN):
         booking.book_fills(order, fills)
+
+
+@transaction.atomic
+def _give_back(order: Order) -> None:
+    """The order never arrived. An entry is not sent again, because its moment has passed; a way out is asked for anew at once."""
+    TradingAccount.objects.select_for_update().get(pk=order.account_id)
+    is_absent = booking.move(order, OrderMove.PROVE_ABSENT, reason="The venue has never seen this order.")
+    if is_absent and order.reduce_only and order.position is not None:
+        close_position(order.position, reason=booking.exit_reason(order))
 
 
 def _driver(order: Order) -> TradingVenue:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from numba import njit
 
-STOP, TAKE_PROFIT_1, TAKE_PROFIT_2, TAKE_PROFIT_3, TRAIL, TIME, LIQUIDATION, MANUAL, END_OF_DATA = 1, 2, 3, 4, 5, 6, 7, 8, 9
+STOP, TAKE_PROFIT_1, TAKE_PROFIT_2, TAKE_PROFIT_3, TRAIL, TIME, LIQUIDATION, MANUAL, END_OF_DATA, FLATTEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 REASONS = {
     STOP: "stop",
     TAKE_PROFIT_1: "tp1",
@@ -25,6 +25,7 @@ REASONS = {
     LIQUIDATION: "liquidation",
     MANUAL: "manual",
     END_OF_DATA: "end_of_data",
+    FLATTEN: "flatten",
 }
 
 

@@ -5,28 +5,35 @@ Restart-safe: the row remembers the last bar it has seen, ids of exits and fundi
 
 from math import isfinite
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 
-from exchanges import booking, candles, events, exits, paper_accounts, precision, streams
-from exchanges.execution import new_client_order_id
+from exchanges import candles, events, exits, funding, ledger, paper_accounts, precision, streams
 from exchanges.exits import ExitFill, ExitPlan, ExitState
-from exchanges.models import Market, MarketKind, Order, OrderEvent, OrderSide, OrderType, Position, TradingAccount
+from exchanges.models import Market, MarketKind, Order, OrderEvent, OrderSide, OrderType, Position, TradingAccount, new_client_order_id
 from exchanges.order_states import OrderMove, OrderState
 from exchanges.ports import DEFAULT_SHARES, CandleFrame, VenueFill
 from traderai.lib import clock
 from traderai.lib.events import send_after_commit
 
+log = structlog.get_logger(__name__)
+
 
 def on_bar(market_id: int) -> int:
     """Carry every open position of the market through the closed bars it has not seen. Returns the number of positions that were touched."""
     market = Market.objects.select_related("venue").get(pk=market_id)
-    touched = 0
-    for position in Position.objects.filter(market=market).open().order_by("pk"):
-        frame = candles.read(market, settings.BASE_TIMEFRAME, start_ms=position.last_bar_ms + 1)
-        if len(frame):
-            touched += _carry(position.pk, frame)
+    newest = candles.last_open_ms(market, settings.BASE_TIMEFRAME) or 0
+    touched, failed = 0, []
+    for position in Position.objects.filter(market=market, last_bar_ms__lt=newest).open().order_by("pk"):
+        try:
+            touched += _carry(position)
+        except Exception as error:  # other traders' stops do not wait for one broken row
+            log.exception("position not managed", position=position.pk)
+            failed.append(error)
+    if failed:
+        raise failed[0]
     return touched
 
 
@@ -57,28 +64,36 @@ def mark_all() -> int:
     return sum(mark(tick.market_id, tick.price, tick.ts_ms) for tick in ticks)
 
 
-@transaction.atomic
-def _carry(position_id: int, frame: CandleFrame) -> bool:
-    account_id = Position.objects.values_list("account_id", flat=True).get(pk=position_id)
-    account = TradingAccount.objects.select_for_update().get(pk=account_id)
-    position = Position.objects.select_for_update(of=("self",)).select_related("market__venue").get(pk=position_id)
-    position.account = account
-    fresh = frame.slice(int(frame.timestamp.searchsorted(position.last_bar_ms, side="right")), len(frame))
+def catch_up(account: TradingAccount, position: Position, until_ms: int | None = None) -> bool:
+    """Step a position through the closed bars it has not seen: all of them, or those closed by `until_ms`. False when there were none.
+
+    The caller holds the rows of the account and the position.
+    """
+    bar_ms = candles.length_ms(settings.BASE_TIMEFRAME)
+    end_ms = None if until_ms is None else until_ms - bar_ms + 1
+    fresh = candles.read(position.market, settings.BASE_TIMEFRAME, start_ms=position.last_bar_ms + 1, end_ms=end_ms)
     if not position.is_open or not len(fresh):
         return False
-    charges = _funding_by_bar(position, fresh)
-    plan, state = _plan(position), _state(position)
+    due, plan, state = _funding(position, fresh), _plan(position), _state(position)
+    paying = funding.paying_bar(due.timestamp, fresh.timestamp, bar_ms)
     for row in range(len(fresh)):
         bar = fresh.slice(row, row + 1)
-        open_ms = int(bar.timestamp[0])
-        for at_ms, rate in charges.get(open_ms, ()):
-            booking.charge_funding(account, position, at_ms, rate, float(bar.open[0]))
+        for number in (paying == row).nonzero()[0].tolist():
+            ledger.charge_funding(account, position, due, number, float(bar.open[0]))
         state = _one_bar(account, position, plan, state, bar)
-        position.last_bar_ms = open_ms
+        position.last_bar_ms = int(bar.timestamp[0])
         if not position.is_open:
             break
     _save(account, position, state)
     return True
+
+
+@transaction.atomic
+def _carry(found: Position) -> bool:
+    account = TradingAccount.objects.select_for_update().get(pk=found.account_id)
+    position = Position.objects.select_for_update(of=("self",)).select_related("market__venue").get(pk=found.pk)
+    position.account = account
+    return catch_up(account, position)
 
 
 def _one_bar(account: TradingAccount, position: Position, plan: ExitPlan, state: ExitState, bar: CandleFrame) -> ExitState:
@@ -127,7 +142,7 @@ def _exit(account: TradingAccount, position: Position, fill: ExitFill, *, remain
     )
     reason = exits.REASONS[fill.reason]
     OrderEvent.objects.create(order=order, move=OrderMove.FILL_ALL, state=order.state, detail={"reason": reason})
-    booking.leave(account, order, position, VenueFill(key, qty, price, fee, fill.maker, at_ms), reason=reason)
+    ledger.leave(account, order, position, VenueFill(key, qty, price, fee, fill.maker, at_ms), reason=reason)
 
 
 def _plan(position: Position) -> ExitPlan:
@@ -164,13 +179,10 @@ def _entry_shares(position: Position) -> tuple[float, float, float]:
     return (shares[0], shares[1], shares[2]) if shares else DEFAULT_SHARES
 
 
-def _funding_by_bar(position: Position, frame: CandleFrame) -> dict[int, list[tuple[int, float]]]:
-    """{open of the bar: [(time, rate)]}"""
-    length = candles.length_ms(frame.timeframe)
-    found: dict[int, list[tuple[int, float]]] = {}
-    for at, rate in booking.funding_due(position, int(frame.timestamp[0]), int(frame.timestamp[-1]) + length):
-        found.setdefault(at // length * length, []).append((at, rate))
-    return found
+def _funding(position: Position, frame: CandleFrame) -> funding.Due:
+    """What falls due from the last bar seen to the end of the frame."""
+    bar_ms = candles.length_ms(frame.timeframe)
+    return ledger.funding_due(position, position.last_bar_ms + bar_ms, int(frame.timestamp[-1]) + bar_ms)
 
 
 def _save(account: TradingAccount, position: Position, state: ExitState) -> None:

@@ -4,7 +4,7 @@ from exchanges.models.account import Environment, LedgerEntry, LedgerKind, Tradi
 from exchanges.models.candle import Candle, FundingRate, MarkCandle
 from exchanges.models.job import BackfillJob, JobStatus
 from exchanges.models.market import Market, MarketKind, Provenance
-from exchanges.models.order import Fill, Liquidity, Order, OrderEvent, OrderSide, OrderType
+from exchanges.models.order import Fill, Liquidity, Order, OrderEvent, OrderSide, OrderType, new_client_order_id
 from exchanges.models.position import Position, PositionSide, PositionStatus
 from exchanges.models.risk import KillSwitch, SwitchLevel
 from exchanges.models.venue import Venue
@@ -35,4 +35,5 @@ __all__ = [
     "TradingAccount",
     "TradingState",
     "Venue",
+    "new_client_order_id",
 ]

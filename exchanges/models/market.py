@@ -62,5 +62,10 @@ class Market(models.Model):
         return CostModel(maker_bps=self.venue.maker_bps, taker_bps=self.venue.taker_bps)
 
     @property
+    def default_funding(self) -> float:
+        """What an hour of holding costs where no rate is stored, as a fraction of notional; a spot market has no funding."""
+        return self.costs.funding_bps_per_hour * 1e-4 if self.kind == MarketKind.PERPETUAL else 0.0
+
+    @property
     def is_simulated(self) -> bool:
         return self.provenance == Provenance.SIMULATED

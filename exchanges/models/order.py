@@ -1,3 +1,5 @@
+import base64
+import uuid
 from typing import Any
 
 from django.db import models
@@ -25,6 +27,11 @@ class Liquidity(models.TextChoices):
     TAKER = "taker", "Taker"
 
 
+def new_client_order_id() -> str:
+    """ "ta" and a UUID in base 32: 28 letters and digits, which every venue accepts."""
+    return "ta" + base64.b32encode(uuid.uuid4().bytes).decode().rstrip("=").lower()
+
+
 class OrderQuerySet(models.QuerySet["Order"]):
     def for_user(self, user: object) -> "OrderQuerySet":
         return self.filter(account__user=user)
@@ -39,7 +46,9 @@ class Order(models.Model):
     account = models.ForeignKey(TradingAccount, models.PROTECT, related_name="orders")
     market = models.ForeignKey(Market, models.PROTECT)
     position = models.ForeignKey("exchanges.Position", models.PROTECT, null=True, blank=True, related_name="orders")
-    origin = models.CharField(max_length=60, help_text="What asked for it, once: signal:12, exit:7:3, manual:uuid.")
+    origin = models.CharField(
+        max_length=60, help_text="What asked for it, once: signal:12, exit:7:1735689600000:1, manual:7:2, flatten:7:3."
+    )
     client_order_id = models.CharField(max_length=32, unique=True)
     venue_order_id = models.CharField(max_length=64, blank=True)
     side = models.CharField(max_length=4, choices=OrderSide)
@@ -103,7 +112,7 @@ class Fill(models.Model):
     price = models.DecimalField(**MONEY)
     fee = models.DecimalField(**MONEY)
     liquidity = models.CharField(max_length=5, choices=Liquidity)
-    reason = models.CharField(max_length=20, blank=True, help_text="entry, tp1, tp2, tp3, stop, trail, time, manual, liquidation")
+    reason = models.CharField(max_length=20, blank=True, help_text="entry, tp1, tp2, tp3, stop, trail, time, manual, flatten, liquidation")
     at = models.DateTimeField(help_text="Market time of the execution.")
 
     class Meta:

@@ -10,6 +10,7 @@ class SwitchLevel(models.TextChoices):
     RUN = "run", "Run"
     REDUCE_ONLY = "reduce_only", "Reduce only"
     STOP = "stop", "Stop: no new orders but protective ones"
+    FLATTEN = "flatten", "Flatten: stop, and close every open position"
 
 
 class KillSwitch(models.Model):
@@ -29,3 +30,7 @@ class KillSwitch(models.Model):
 
     def __str__(self) -> str:
         return f"kill switch {self.pk}: {self.level}"
+
+    @property
+    def flattens(self) -> bool:
+        return self.level == SwitchLevel.FLATTEN

@@ -9,11 +9,10 @@ from traderai.lib.nudge import nudge
 
 @shared_task(name="exchanges.tasks.execute_orders")
 def execute_orders(*, account_id: int, **_: Any) -> None:
-    """Find out about orders of one account that were left behind, then send what is READY."""
+    """Do what one account waits for."""
     from exchanges import execution  # numba loads in the worker only
 
-    execution.resolve_stuck(account_id)
-    execution.execute_ready(account_id)
+    execution.attend(account_id)
 
 
 @shared_task(name="exchanges.tasks.sweep_orders")

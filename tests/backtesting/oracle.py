@@ -169,7 +169,7 @@ class Oracle:
         held = self.held.get(symbol)
         if held is None:
             return
-        paid = held.left * o * (held.side * rate + (cost if number != held.entered else 0.0))
+        paid = held.left * o * (held.side * rate + cost) if number != held.entered else 0.0
         held.funding -= paid
         self.balance -= paid
         held.mark = close

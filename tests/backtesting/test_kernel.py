@@ -60,13 +60,13 @@ def test_it_can_be_stopped_in_the_bar_of_its_entry():
     assert result.trades.pnl[0] == pytest.approx(-20.0)  # exactly the risk
 
 
-def test_it_pays_funding_for_what_is_held_and_the_default_only_after_the_entry_bar():
+def test_it_pays_funding_for_what_is_held_and_nothing_in_the_bar_of_its_entry():
     rows = [FLAT, FLAT, FLAT]
     long = kernel.simulate(make_bars(rows, funding=[0, 0.001, 0.002]), make_candidates(3, {0: LONG}), make_specs(**FREE), make_rules())
-    assert long.trades.funding[0] == pytest.approx(-10 * 100 * 0.003)
+    assert long.trades.funding[0] == pytest.approx(-10 * 100 * 0.002)
     short = (-1, 102.0, 98.0, 96.0, 94.0, 1.5)
     got = kernel.simulate(make_bars(rows, funding=[0, 0.001, 0.002]), make_candidates(3, {0: short}), make_specs(**FREE), make_rules())
-    assert got.trades.funding[0] == pytest.approx(10 * 100 * 0.003)
+    assert got.trades.funding[0] == pytest.approx(10 * 100 * 0.002)
     cost = kernel.simulate(make_bars(rows, cost=[0, 0.001, 0.002]), make_candidates(3, {0: short}), make_specs(**FREE), make_rules())
     assert cost.trades.funding[0] == pytest.approx(-10 * 100 * 0.002)
 
@@ -223,7 +223,7 @@ def test_it_refuses_arrays_that_disagree():
 def test_it_reproduces_a_reference_trade_to_the_last_digit():
     """Accounting of a long as an independent engine books it: exit*amount*(1-fee) - entry*amount*(1+fee) + funding."""
     entry, left, amount, fee, rate = 3421.5, 3380.0, 2.0, 0.0005, 0.0001
-    bars = make_bars([(entry,) * 4, (entry, entry, entry, entry), (left, left, left, left)], funding=[0, rate, 0])
+    bars = make_bars([(entry,) * 4, (entry, entry, entry, entry), (entry, entry, left, left)], funding=[0, 0, rate])
     plan = (1, left, 3600.0, 3700.0, 3800.0, 10.0)
     rules = make_rules(capital=amount * (entry - left) / 0.02, max_margin_pct=100.0)
     result = kernel.simulate(bars, make_candidates(3, {0: plan}), make_specs(step=1.0, maker=fee, taker=fee), rules)

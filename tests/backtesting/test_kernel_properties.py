@@ -127,7 +127,9 @@ def run_leaves(pick):
     seen = [pick(kernel._enter)(book, account, bars, candidates, specs, rules, row)]
     seen += [pick(kernel._equity)(book, account), pick(kernel._free_margin)(book, account)]
     seen += [pick(kernel._account_refusal)(account, equity, rules) for equity in (1000.0, 890.0, 740.0, 0.0)]
-    pick(kernel._pay_funding)(p, account, 100.0, 0.001, 0.0002)
+    bars.funding_rate[row + 1], bars.funding_cost[row + 1] = 0.001, 0.0002
+    for paid in (row, row + 1):
+        pick(kernel._pay_funding)(p, account, bars, paid)
     ms, c = int(bars.timestamp[row]), float(p.entry)
     seen.append(pick(kernel._carry)(p, account, ms, c, float(p.tp1) * 1.001, c * 0.999, c * 1.02, specs, rules, 0))
     seen.append(pick(kernel._carry)(p, account, ms + BAR_MS, c, c * 1.001, c * 0.9, c * 0.95, specs, rules, 0))

@@ -273,14 +273,18 @@ def test_it_books_nothing_when_an_exit_finds_the_position_flat(account, market):
     decided = store(market, [3000.0] * 4)
     submit(account, market, plan_at(3000.0, decided))
     position = Position.objects.get()
-    Order.objects.create(
-        account=account, market=market, position=position, origin="late", client_order_id="late", side="sell", order_type="market", reduce_only=True, qty=position.qty
-    )  # fmt: skip
-    execution.close_position(position, reason="manual")
+    for name in ("manual:first", "manual:late"):
+        Order.objects.create(
+            account=account, market=market, position=position, origin=name, client_order_id=name, side="sell", order_type="market", reduce_only=True, qty=position.qty
+        )  # fmt: skip
     execution.sweep()
-    late = Order.objects.get(origin="late")
+    first, late = Order.objects.filter(reduce_only=True).order_by("pk")
     position.refresh_from_db()
-    assert sorted([late.state, Order.objects.get(origin__startswith="close:").state]) in (["expired", "filled"], ["filled", "filled"])
+    assert (first.state, late.state, late.reason) == (
+        "filled",
+        "expired",
+        "Nothing was left to close: the position had been closed by manual.",
+    )
     assert position.qty == 0
     assert sum(fill.qty for fill in Fill.objects.filter(side="sell")) == position.qty_opened
 

@@ -77,7 +77,7 @@ def test_it_lets_positions_be_closed_while_everything_is_stopped(account, market
     KillSwitch.objects.create(level="stop")
     orders = execution.stop_all(account.user, flatten=True)
     assert [order.reduce_only for order in orders] == [True]
-    assert (Position.objects.get().status, KillSwitch.objects.get(user=account.user).level) == ("closed", "stop")
+    assert (Position.objects.get().status, KillSwitch.objects.get(user=account.user).level) == ("closed", "flatten")
 
 
 def test_it_keeps_an_exit_that_was_asked_for_before(account, market, monkeypatch):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import connections
 
-from exchanges import booking, candles, execution, paper_accounts, tasks
+from exchanges import booking, candles, execution, paper_accounts, streams, tasks
 from exchanges.models import Fill, LedgerEntry, Order, Position, TradingAccount, Venue
 from exchanges.order_states import OrderMove
 from exchanges.venues import registry
@@ -126,7 +126,7 @@ def test_it_goes_on_with_other_accounts_when_one_has_no_order_desk(account, wait
 def test_it_raises_the_peak_when_a_close_by_hand_makes_a_new_one(account, market):
     decided = store(market, [3000.0] * 4)
     submit(account, market, plan_at(3000.0, decided))
-    store(market, [3050.0], start_ms=decided)
+    streams.publish_tick(streams.Tick(market.pk, market.symbol, 3050.0, decided + 1, "replay"))
     execution.close_position(Position.objects.get(), reason="manual")
     account.refresh_from_db()
     assert account.peak_equity == account.balance > 1000

@@ -1,0 +1,88 @@
+"""Money: each fill, fee and funding payment is booked once, and the balance is the ledger's sum to the last unit.
+
+Every function here works on rows whose account the caller holds locked.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+
+from exchanges import candles, events, funding, precision
+from exchanges.funding import Due
+from exchanges.models import Fill, LedgerEntry, LedgerKind, Liquidity, Order, Position, PositionStatus, TradingAccount
+from exchanges.ports import FundingFrame, VenueFill
+from traderai.lib import clock
+from traderai.lib.events import send_after_commit
+
+
+def post(account: TradingAccount, position: Position, kind: str, amount: Decimal, reference: str, at: datetime) -> None:
+    """One ledger entry, and the balance that follows from it."""
+    LedgerEntry.objects.create(account=account, position=position, kind=kind, amount=amount, reference=reference, at=at)
+    account.balance += amount
+    account.save(update_fields=["balance"])
+
+
+def record(account: TradingAccount, order: Order, position: Position, fill: VenueFill, reason: str) -> None:
+    """A fill and its fee."""
+    Fill.objects.create(
+        order=order,
+        account=account,
+        position=position,
+        venue_trade_id=fill.trade_id,
+        side=order.side,
+        qty=fill.qty,
+        price=fill.price,
+        fee=fill.fee,
+        liquidity=Liquidity.MAKER if fill.maker else Liquidity.TAKER,
+        reason=reason,
+        at=clock.from_ms(fill.ts_ms),
+    )
+    position.fees += fill.fee
+    post(account, position, LedgerKind.FEE, -fill.fee, fill.trade_id, clock.from_ms(fill.ts_ms))
+
+
+def leave(account: TradingAccount, order: Order, position: Position, fill: VenueFill, *, reason: str) -> None:
+    """Book one exit on the objects in hand: realised P&L, fee, quantity, and the end when nothing is left. The caller saves the position."""
+    pnl = precision.money((fill.price - position.entry_price) * fill.qty * position.sign)
+    position.qty -= fill.qty
+    position.realised_pnl += pnl
+    record(account, order, position, fill, reason)
+    post(account, position, LedgerKind.PNL, pnl, fill.trade_id, clock.from_ms(fill.ts_ms))
+    if position.qty == 0:
+        position.status, position.closed_at, position.exit_reason = PositionStatus.CLOSED, clock.from_ms(fill.ts_ms), reason
+        send_after_commit(events.position_closed, position_id=position.pk, user_id=account.user_id)
+
+
+def funding_due(position: Position, start_ms: int, end_ms: int) -> Due:
+    """What falls due for this position in start_ms <= time < end_ms: exchanges.funding's rule on what is stored by now."""
+    market = position.market
+    start_ms = max(start_ms, clock.to_ms(position.opened_at) + 1)
+    margin = funding.LONGEST_INTERVAL_MS
+    stored: FundingFrame = candles.funding(market, start_ms=start_ms - margin, end_ms=end_ms + margin)
+    return funding.due(stored, start_ms=start_ms, end_ms=end_ms, hourly_cost=market.default_funding)
+
+
+def charge_funding(account: TradingAccount, position: Position, due: Due, row: int, price: float) -> None:
+    """Pay one row of `due` on what is held at that moment. The caller saves the position.
+
+    An interval of which something was paid already is not paid again: neither a boundary that comes twice nor a rate that became
+    known after its hours had been paid at the default.
+    """
+    at_ms, since_ms = int(due.timestamp[row]), int(due.since[row])
+    paid = LedgerEntry.objects.filter(account=account, position=position, kind=LedgerKind.FUNDING)
+    if paid.filter(at__gt=clock.from_ms(since_ms), at__lte=clock.from_ms(at_ms)).exists():
+        return
+    fraction = position.sign * precision.exact(due.rate[row]) + precision.exact(due.cost[row])
+    amount = precision.money(-position.qty * precision.exact(price) * fraction)
+    post(account, position, LedgerKind.FUNDING, amount, f"funding:{position.pk}:{at_ms}", clock.from_ms(at_ms))
+    position.funding += amount
+
+
+def charge_funding_until(account: TradingAccount, position: Position, until_ms: int) -> None:
+    """What fell due since the last bar that was managed: whoever leaves between two bars has held until now, and pays like anybody else."""
+    market, bar_ms = position.market, candles.length_ms(settings.BASE_TIMEFRAME)
+    due = funding_due(position, position.last_bar_ms + bar_ms, until_ms + 1)
+    for row, at_ms in enumerate(due.timestamp.tolist()):
+        before = candles.read(market, settings.BASE_TIMEFRAME, end_ms=at_ms, last=1)
+        charge_funding(account, position, due, row, float(before.close[-1]) if len(before) else float(position.entry_price))
