@@ -49,7 +49,8 @@ class BadRows(UserError):
     def __init__(self, rows: tuple[BadRow, ...], total: int) -> None:
         many = f"{len(rows)} bad row{'s' if len(rows) > 1 else ''} of {total}"
         super().__init__(
-            f"{rows[0]} ({many}; nothing was stored); correct the data or leave bad rows out with --skip-bad", field=rows[0].field
+            f"{rows[0]} ({many}; nothing was stored); correct the data, or have rows sorted, merged and the bad ones left out with --skip-bad",
+            field=rows[0].field,
         )
         self.rows = rows
 
@@ -82,21 +83,23 @@ def length_ms(timeframe: str) -> int:
         raise UnknownTimeframe(str(error), field="timeframe") from error
 
 
-def ingest(market: Market, frame: CandleFrame, *, provenance: str, price: str = LAST, skip_bad: bool = False) -> IngestReport:
+def ingest(
+    market: Market, frame: CandleFrame, *, provenance: str, price: str = LAST, skip_bad: bool = False, ordered: bool = False
+) -> IngestReport:
     """Store closed bars in one transaction; storing them again changes nothing. `price` is last or mark.
 
-    Raises BadRows when a row is impossible (unless skip_bad: then it is left out and reported), MixedSources when the
-    market's history is from another source, UnknownTimeframe.
+    Raises BadRows when a row is impossible (unless skip_bad: then it is left out and reported) or, with `ordered`, when rows
+    are unsorted or repeated; MixedSources when the market's history is from another source, UnknownTimeframe.
     """
     length_ms(frame.timeframe)
-    checked = check_candles(frame, now_ms=clock.now_ms())
+    checked = check_candles(frame, now_ms=clock.now_ms(), ordered=ordered)
     columns = checked.columns if price == LAST else checked.columns[:-1]
     return _store(market, _series(market, frame.timeframe, price), checked._replace(columns=columns), len(frame), provenance, skip_bad)
 
 
-def ingest_funding(market: Market, frame: FundingFrame, *, provenance: str, skip_bad: bool = False) -> IngestReport:
+def ingest_funding(market: Market, frame: FundingFrame, *, provenance: str, skip_bad: bool = False, ordered: bool = False) -> IngestReport:
     """Store funding boundaries in one transaction; storing them again changes nothing. Raises BadRows, MixedSources."""
-    checked = check_funding(frame, now_ms=clock.now_ms())
+    checked = check_funding(frame, now_ms=clock.now_ms(), ordered=ordered)
     return _store(market, _funding_series(market), checked, frame.timestamp.shape[0], provenance, skip_bad)
 
 

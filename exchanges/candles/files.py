@@ -1,5 +1,6 @@
 """Market history in files: Parquet and CSV, timestamps in ms UTC. What is read here is not validated yet."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,7 +94,7 @@ def _check_suffix(path: Path) -> None:
 
 def _read_table(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
     import pyarrow
-    from pyarrow import csv, parquet
+    from pyarrow import parquet
 
     if not path.exists():
         raise BadFile(path, f"does not exist in {path.parent}; check the path")
@@ -105,15 +106,35 @@ def _read_table(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
     try:
         if path.suffix.lower() == ".parquet":
             return parquet.ParquetFile(path).read()
-        types = {name: pyarrow.int64() if name == wanted[0] else pyarrow.float64() for name in wanted}
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
+        return _read_csv(path, wanted)
     except (pyarrow.ArrowException, OSError) as error:
         kind = path.suffix.lower()[1:].replace("parquet", "Parquet").replace("csv", "CSV")
         raise BadFile(path, f"is not readable {kind} ({_first_line(error)}); export it again") from error
 
 
+def _read_csv(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
+    import pyarrow
+    from pyarrow import csv
+
+    types = {name: pyarrow.int64() if name == wanted[0] else pyarrow.float64() for name in wanted}
+    try:
+        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
+    except pyarrow.ArrowInvalid as error:
+        # "In CSV column #4: CSV conversion error to double: invalid value 'abc'": its reader counts columns, people name them.
+        refused = re.search(r"In CSV column #(\d+): .* invalid value '(.*)'", str(error))
+        if refused is None:
+            raise
+        name = csv.open_csv(path, convert_options=csv.ConvertOptions(column_types=dict.fromkeys(wanted, pyarrow.string()))).schema.names
+        field, value = name[int(refused[1])], refused[2]
+        need = "whole milliseconds since 1970, UTC" if field == wanted[0] else "a number"
+        raise BadFile(path, f"{field} {_shortened(repr(value))} is not {need}; correct the column") from error
+
+
 def _first_line(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return _shortened(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 

@@ -32,12 +32,12 @@ def import_candles(
     skip_bad: bool = False,
     new_market: bool = False,
 ) -> Imported:
-    """Store a file's bars, all or (with skip_bad) the good ones. Raises UserError, and then nothing has changed."""
+    """Store a file's bars as they stand, or with skip_bad the good ones, sorted and merged. Raises UserError, and then nothing has changed."""
     candles.length_ms(timeframe)
     with transaction.atomic():
         market = _market(symbol, venue, new_market)
         frame, notes = files.load_candles(path, symbol=symbol, timeframe=timeframe, with_volume=price != candles.MARK)
-        report = candles.ingest(market, frame, provenance=Provenance.FILE, price=price, skip_bad=skip_bad)
+        report = candles.ingest(market, frame, provenance=Provenance.FILE, price=price, skip_bad=skip_bad, ordered=not skip_bad)
     return Imported(market, replace(report, notes=(*notes, *report.notes)))
 
 
@@ -46,7 +46,7 @@ def import_funding(path: Path, *, symbol: str, venue: str | None = None, skip_ba
     with transaction.atomic():
         market = _market(symbol, venue, new_market)
         frame, notes = files.load_funding(path)
-        report = candles.ingest_funding(market, frame, provenance=Provenance.FILE, skip_bad=skip_bad)
+        report = candles.ingest_funding(market, frame, provenance=Provenance.FILE, skip_bad=skip_bad, ordered=not skip_bad)
     return Imported(market, replace(report, notes=(*notes, *report.notes)))
 
 

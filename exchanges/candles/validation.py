@@ -10,6 +10,7 @@ from exchanges.ports import CandleFrame, FundingFrame
 
 MISSING_MS = np.iinfo(np.int64).min  # how readers hand on a row without timestamp
 EARLIEST_MS = 1_230_768_000_000  # 2009-01-01: before any market of this kind; smaller numbers are seconds
+FARTHEST_MS = 4_102_444_800_000  # 2100-01-01: greater numbers are micro- or nanoseconds
 MAX_FUNDING_RATE = 0.1  # per interval; venues cap far below, so a larger number is a percentage by mistake
 PRICES = ("open", "high", "low", "close")
 
@@ -60,8 +61,11 @@ class _Verdict:
         return tuple(bad)
 
 
-def check_candles(frame: CandleFrame, *, now_ms: int) -> Checked:
-    """Verdict on bars; columns are timestamp, open, high, low, close, volume. Raises timeframes.UnknownTimeframe."""
+def check_candles(frame: CandleFrame, *, now_ms: int, ordered: bool = False) -> Checked:
+    """Verdict on bars; columns are timestamp, open, high, low, close, volume. Raises timeframes.UnknownTimeframe.
+
+    Rows out of order and repeated rows are put right when they agree; with `ordered` they are bad rows.
+    """
     length_ms = timeframes.parse(frame.timeframe)
     verdict = _Verdict(len(frame))
     at = frame.timestamp
@@ -79,11 +83,13 @@ def check_candles(frame: CandleFrame, *, now_ms: int) -> Checked:
         verdict.flag("low", frame.low, frame.low > body_bottom, "is above the bar's open or close")
     verdict.flag("volume", frame.volume, ~np.isfinite(frame.volume), "is not a number")
     verdict.flag("volume", frame.volume, frame.volume < 0, "must not be negative")
+    if ordered:
+        _check_order(verdict, at)
     return _settle(verdict, tuple(frame[2:]))
 
 
-def check_funding(frame: FundingFrame, *, now_ms: int) -> Checked:
-    """Verdict on funding boundaries; columns are timestamp (floored to the minute: venues jitter by milliseconds) and rate."""
+def check_funding(frame: FundingFrame, *, now_ms: int, ordered: bool = False) -> Checked:
+    """Verdict on funding boundaries; columns are timestamp (floored to the minute: venues jitter by milliseconds) and rate. `ordered` as above."""
     verdict = _Verdict(frame.timestamp.shape[0])
     _check_time(verdict, frame.timestamp, now_ms)
     verdict.flag("rate", frame.rate, ~np.isfinite(frame.rate), "is not a number")
@@ -93,13 +99,28 @@ def check_funding(frame: FundingFrame, *, now_ms: int) -> Checked:
         np.abs(frame.rate) > MAX_FUNDING_RATE,
         f"is beyond {MAX_FUNDING_RATE} per interval: rates are fractions, not percent",
     )
+    if ordered:
+        _check_order(verdict, frame.timestamp)
     return _settle(verdict, (frame.timestamp // timeframes.MINUTE_MS * timeframes.MINUTE_MS, frame.rate))
 
 
 def _check_time(verdict: _Verdict, at: NDArray[np.int64], now_ms: int) -> None:
     verdict.flag("timestamp", at, at == MISSING_MS, "is missing")
     verdict.flag("timestamp", at, at < EARLIEST_MS, "is before 2009: timestamps are milliseconds since 1970, UTC")
+    verdict.flag("timestamp", at, at > FARTHEST_MS, "is beyond 2100: timestamps are milliseconds since 1970, UTC")
     verdict.flag("timestamp", at, at > now_ms, "lies in the future")
+
+
+def _check_order(verdict: _Verdict, at: NDArray[np.int64]) -> None:
+    """Rows must come sorted and once: whatever wrote them otherwise may have mixed two series up."""
+    good = np.flatnonzero(verdict.good)
+    times = at[good]
+    repeated, late = np.zeros(at.shape, bool), np.zeros(at.shape, bool)
+    repeated[good] = True
+    repeated[good[np.unique(times, return_index=True)[1]]] = False
+    late[good[1:][times[1:] < times[:-1]]] = True
+    verdict.flag("timestamp", at, repeated, "is given more than once")
+    verdict.flag("timestamp", at, late, "is earlier than the row before it")
 
 
 def _settle(verdict: _Verdict, columns: tuple[NDArray[Any], ...]) -> Checked:

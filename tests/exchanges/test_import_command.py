@@ -42,6 +42,16 @@ def with_value(name, row, value):
     return {name: column}
 
 
+def picked(order):
+    frame = make_frame(20)
+    return {name: getattr(frame, name)[list(order)] for name in CANDLE_COLUMNS}
+
+
+def text(path, *lines):
+    path.write_text("\n".join([",".join(CANDLE_COLUMNS), *lines, ""]))
+    return path
+
+
 def state():
     return (Market.objects.count(), Candle.objects.count(), list(Market.objects.exclude(provenance="none")))
 
@@ -97,10 +107,22 @@ BAD_FILES = {
     "a time between the bars": (lambda p: write(p / "btc.parquet", **with_value("timestamp", 1, START_MS + 1)), "row 2, timestamp"),
     "a time in seconds": (lambda p: write(p / "btc.parquet", timestamp=make_frame(20).timestamp // 1000), "are milliseconds"),
     "a future date": (lambda p: write(p / "btc.parquet", **with_value("timestamp", 19, 4_102_444_800_000)), "lies in the future"),
+    "a time in microseconds": (lambda p: write(p / "btc.parquet", timestamp=make_frame(20).timestamp * 1000), "are milliseconds"),
     "conflicting duplicates": (
         lambda p: write(p / "btc.parquet", **with_value("timestamp", 1, START_MS)),
-        "more than once with different values",
+        "row 2, timestamp: 1704067200000 is given more than once",
     ),
+    "identical duplicates": (
+        lambda p: write(p / "btc.csv", **picked([*range(20), 5])),
+        "row 21, timestamp: 1704071700000 is given more than once",
+    ),
+    "unsorted rows": (
+        lambda p: write(p / "btc.csv", **picked([0, 2, 1, *range(3, 20)])),
+        "row 3, timestamp: 1704068100000 is earlier than",
+    ),
+    "newest rows first": (lambda p: write(p / "btc.csv", **picked(range(19, -1, -1))), "19 bad rows of 20"),
+    "text in a CSV": (lambda p: text(p / "btc.csv", "1704067200000,1,2,1,abc,1"), "close 'abc' is not a number"),
+    "dates in a CSV": (lambda p: text(p / "btc.csv", "2024-01-01,1,2,1,1,1"), "timestamp '2024-01-01' is not whole milliseconds"),
 }
 
 
@@ -147,11 +169,9 @@ def test_it_adds_a_market_only_together_with_its_candles(tmp_path, run):
     assert Candle.objects.filter(market__symbol="PEPE/USDT:USDT").count() == 20
 
 
-def test_it_sorts_and_merges_and_says_so(tmp_path, run):
-    frame = make_frame(20)
-    order = [1, 0, *range(2, 20), 5]
-    path = write(tmp_path / "btc.parquet", **{name: getattr(frame, name)[order] for name in CANDLE_COLUMNS}, extra=np.arange(21))
-    told = run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m")
+def test_it_sorts_and_merges_when_told_to_and_says_so(tmp_path, run):
+    path = write(tmp_path / "btc.parquet", **picked([1, 0, *range(2, 20), 5]), extra=np.arange(21))
+    told = run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m", "--skip-bad")
     assert "rows were not in order of time; sorted" in told
     assert "1 identical duplicate row merged" in told
     assert "ignored column extra" in told

@@ -21,7 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("--timeframe", required=True, help="15m, 1h, ...")
         parser.add_argument("--venue", help="whose market it is (default: DEFAULT_VENUE)")
         parser.add_argument("--price", default="last", help="last (traded) or mark")
-        parser.add_argument("--skip-bad", action="store_true", help="import the good rows and report the others")
+        parser.add_argument(
+            "--skip-bad", action="store_true", help="sort rows, merge identical ones, import the good ones and report the others"
+        )
         parser.add_argument("--new-market", action="store_true", help="add the market when the venue has none of this name")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
 

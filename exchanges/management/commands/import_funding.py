@@ -19,7 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path)
         parser.add_argument("--symbol", required=True, help="e.g. BTC/USDT:USDT")
         parser.add_argument("--venue", help="whose market it is (default: DEFAULT_VENUE)")
-        parser.add_argument("--skip-bad", action="store_true", help="import the good rows and report the others")
+        parser.add_argument(
+            "--skip-bad", action="store_true", help="sort rows, merge identical ones, import the good ones and report the others"
+        )
         parser.add_argument("--new-market", action="store_true", help="add the market when the venue has none of this name")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
