@@ -5,10 +5,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 
-from accounts import stepup
-from traderai.lib import vault
-
-SEALED_FOR = ("accounts", "mfa")
+from accounts import sealing, stepup
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -26,11 +23,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class MFAAdapter(DefaultMFAAdapter):
-    """TOTP secrets and recovery seeds are sealed at rest. allauth does not tell these hooks whose secret it is, so the blob is
-    bound to its purpose and not to its owner."""
+    """TOTP secrets and recovery seeds are sealed at rest, each for its owner."""
 
     def encrypt(self, text: str) -> str:
-        return vault.seal(text, bound_to=SEALED_FOR)
+        return sealing.seal(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return vault.unseal(encrypted_text, bound_to=SEALED_FOR)
+        return sealing.unseal(encrypted_text)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from allauth.usersessions.admin import UserSessionAdmin as AllauthUserSessionAdmin
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import AuditEvent, Profile, User
@@ -54,12 +55,42 @@ class AuditEventAdmin(admin.ModelAdmin):
         return False
 
 
-admin.site.unregister(UserSession)
+admin.site.unregister([Authenticator, UserSession])
+
+
+class RemovableOnly(admin.ModelAdmin):
+    """Shown, and removed in an emergency; made and changed by their owner alone."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(RemovableOnly):
+    """Second factors, without the sealed secret: removing one lets its owner, who lost the phone, enrol anew."""
+
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_filter = ["type"]
+    list_select_related = ["user"]
+    search_fields = ["user__email"]
+    fields = ["user", "type", "created_at", "last_used_at"]
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(AllauthUserSessionAdmin):
-    """allauth's own searches for a user name; people here have an e-mail address alone."""
+class UserSessionAdmin(RemovableOnly):
+    """Where people are signed in. Removing a row here signs that browser out."""
 
+    list_display = ["user", "created_at", "last_seen_at", "ip", "user_agent"]
     list_select_related = ["user"]
     search_fields = ["user__email", "ip"]
+    fields = ["user", "created_at", "last_seen_at", "ip", "user_agent"]
+
+    def delete_model(self, request: HttpRequest, obj: UserSession) -> None:
+        obj.end()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UserSession]) -> None:
+        for session in queryset:
+            session.end()
