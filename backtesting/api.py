@@ -87,7 +87,7 @@ class TradesOut(Schema):
 
 
 @router.post("/backtest/run", response={202: QueuedOut})
-def run_backtest(request: HttpRequest, body: RunIn) -> Status:
+def run_backtest(request: HttpRequest, body: RunIn) -> Status[QueuedOut]:
     """Queue a backtest of the newest champion on out-of-sample time. Ask status_url how it goes."""
     run = runs.start(
         request.user,

@@ -177,7 +177,7 @@ def _capital(value: Any) -> Decimal:
 def _markets(symbols: Sequence[str]) -> list[Market]:
     if not symbols:
         raise NotRunnable("symbols: name at least one, like BTC/USDT:USDT", field="symbols")
-    markets = [candles.find_market(symbol) for symbol in dict.fromkeys(symbols)]
+    markets = [candles.find_market(symbol, field="symbols") for symbol in dict.fromkeys(symbols)]
     for market in markets:
         if market.provenance == Provenance.NONE:
             raise NotRunnable(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")

@@ -46,8 +46,7 @@ class BackfillOut(Schema):
     error: str
 
 
-@router.post("/backfill/start", response={202: BackfillOut}, operation_id="start_backfill")
-@staff_only
+@router.post("/backfill/start", response={202: BackfillOut}, auth=staff_only)
 def start_backfill(request: HttpRequest, body: BackfillIn) -> Status[dict[str, Any]]:
     """Fetch history from the venue's public API. Asking again for the same continues an unfinished job."""
     user = cast(User, request.user)
@@ -63,9 +62,8 @@ def start_backfill(request: HttpRequest, body: BackfillIn) -> Status[dict[str, A
     return Status(202, _told(BackfillJob.objects.select_related("venue").get(pk=job.pk)))
 
 
-@router.get("/backfill/status/{int:job_id}", response=BackfillOut, operation_id="backfill_status")
-@staff_only
-def backfill_status(request: HttpRequest, job_id: int) -> dict[str, Any]:
+@router.get("/backfill/status/{int:job_id}", response=BackfillOut, auth=staff_only)
+def get_backfill(request: HttpRequest, job_id: int) -> dict[str, Any]:
     """How far a backfill is."""
     return _told(get_object_or_404(BackfillJob.objects.select_related("venue"), pk=job_id))
 

@@ -81,7 +81,7 @@ def start(
         raise BackfillRefused("since: lies before 2009, when no such market existed; choose a later date", field="since")
     if since_ms >= until_ms:
         raise BackfillRefused(f"since: leaves no whole {timeframe} bar before until; choose an earlier date", field="since")
-    markets = [candles.find_market(symbol, venue=venue) for symbol in wanted]
+    markets = [candles.find_market(symbol, venue=venue, field="symbols") for symbol in wanted]
     for market in markets:
         candles.check_source(market, Provenance.VENUE)
     same = {"venue": markets[0].venue, "symbols": wanted, "timeframe": timeframe, "since_ms": since_ms}

@@ -269,7 +269,7 @@ def stop_auto_trade(request: HttpRequest, body: ConfigRef) -> StrategyConfig:
 
 
 @router.get("/strategies/auto-trade/status", response=list[AutoTradeStatus])
-def auto_trade_status(request: HttpRequest) -> list[dict[str, Any]]:
+def get_auto_trade_status(request: HttpRequest) -> list[dict[str, Any]]:
     """What each of the caller's configurations did since it was started, refusals with their reasons included."""
     statuses = [autotrade.status(config) for config in _configs(request)]
     return [{"config": s.config, "orders_made": s.made, "orders_denied": s.denied, "newest_orders": s.orders} for s in statuses]
@@ -299,8 +299,7 @@ class TrainingOut(Schema):
         return None if run.model is None else run.model.version
 
 
-@router.post("/train/start", response={202: TrainingOut})
-@staff_only
+@router.post("/train/start", response={202: TrainingOut}, auth=staff_only)
 def start_training(request: HttpRequest, body: TrainIn) -> Status[TrainingRun]:
     """Queue a training on the base timeframe."""
     from signals import training  # brings LightGBM and XGBoost along; the web process starts without them
@@ -308,7 +307,6 @@ def start_training(request: HttpRequest, body: TrainIn) -> Status[TrainingRun]:
     return Status(202, training.start(body.symbols, params=body.params, requested_by=request.user))
 
 
-@router.get("/train/status/{int:run_id}", response=TrainingOut)
-@staff_only
-def training_status(request: HttpRequest, run_id: int) -> TrainingRun:
+@router.get("/train/status/{int:run_id}", response=TrainingOut, auth=staff_only)
+def get_training(request: HttpRequest, run_id: int) -> TrainingRun:
     return get_object_or_404(TrainingRun.objects.select_related("model"), pk=run_id)

@@ -19,8 +19,9 @@ class UnknownVenue(UserError):
     """No such venue."""
 
 
-def find_market(symbol: str, *, venue: str | None = None) -> Market:
-    """The market called `symbol` (ccxt's spelling) on the venue (settings.DEFAULT_VENUE when none is named). Raises UnknownSymbol, UnknownVenue."""
+def find_market(symbol: str, *, venue: str | None = None, field: str = "symbol") -> Market:
+    """The market called `symbol` (ccxt's spelling) on the venue (settings.DEFAULT_VENUE when none is named). Raises UnknownSymbol,
+    which blames `field`: that is what the caller's input calls it; and UnknownVenue."""
     slug = venue or settings.DEFAULT_VENUE
     listed = Market.objects.select_related("venue").filter(venue__slug=slug, symbol=symbol)
     market = listed.first() if symbol.isprintable() else None  # no database takes NUL and lone surrogates
@@ -28,7 +29,7 @@ def find_market(symbol: str, *, venue: str | None = None) -> Market:
         return market
     find_venue(slug)
     known = sorted(Market.objects.filter(venue__slug=slug).values_list("symbol", flat=True))
-    raise UnknownSymbol(f"symbol: {symbol!r} is not listed on {slug}; {_advice(symbol, known)}", field="symbol")
+    raise UnknownSymbol(f"{field}: {symbol!r} is not listed on {slug}; {_advice(symbol, known)}", field=field)
 
 
 def find_venue(slug: str) -> Venue:

@@ -41,7 +41,7 @@ def queue(symbols: Sequence[str], *, params: dict[str, Any] | None = None, reque
         raise UserError("symbols: name at least one market, such as BTC/USDT:USDT", field="symbols")
     checked = parse(params)
     for symbol in wanted:
-        candles.find_market(symbol, venue=checked.venue or None)
+        candles.find_market(symbol, venue=checked.venue or None, field="symbols")
     return TrainingRun.objects.create(symbols=wanted, params=to_json(checked), requested_by=requested_by)
 
 

@@ -49,7 +49,7 @@ def test_it_continues_an_unfinished_job_when_asked_again(sam, client_for):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"symbols": ["NOPE/USDT:USDT"]}, "symbol: 'NOPE/USDT:USDT' is not listed on binance"),
+        ({"symbols": ["NOPE/USDT:USDT"]}, "symbols: 'NOPE/USDT:USDT' is not listed on binance"),
         ({"symbols": ["BTCUSDT"]}, "did you mean BTC/USDT"),
         ({"symbols": []}, "symbols"),
         ({"timeframe": "7m"}, "timeframe: '7m' is not known"),

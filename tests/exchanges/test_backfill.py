@@ -306,7 +306,7 @@ def test_it_tells_rate_and_time_left(venue):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"symbols": ["NOPE/USDT:USDT"]}, "symbol: 'NOPE/USDT:USDT' is not listed"),
+        ({"symbols": ["NOPE/USDT:USDT"]}, "symbols: 'NOPE/USDT:USDT' is not listed"),
         ({"symbols": []}, "symbols: none given"),
         ({"timeframe": "13m"}, "timeframe: '13m' is not known"),
         ({"venue": "mtgox"}, "venue: 'mtgox' is not known"),

@@ -10,8 +10,8 @@ from django.contrib.admindocs.views import simplify_regex
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
+from accounts.consumers import NOT_SIGNED_IN
 from accounts.models import User
-from exchanges.consumers import NOT_SIGNED_IN
 from traderai.api import api
 from traderai.routing import websocket_urlpatterns
 
@@ -67,13 +67,13 @@ SIGNED_IN_OPERATIONS = {
     "list_strategies",
     "start_auto_trade",
     "stop_auto_trade",
-    "auto_trade_status",
+    "get_auto_trade_status",
     "run_backtest",
     "get_backtest",
     "get_backtest_equity",
     "get_backtest_trades",
 }
-STAFF_OPERATIONS = {"start_training", "training_status", "start_backfill", "backfill_status"}
+STAFF_OPERATIONS = {"start_training", "get_training", "start_backfill", "get_backfill"}
 SOCKETS = {"ws/positions/<int:user_id>/", "ws/market/<path:symbol>/", "ws/signals/"}
 SAFE = {"get", "head", "options"}
 
@@ -122,7 +122,7 @@ def operations() -> list[Operation]:
         for method, told in methods.items():
             content = told.get("requestBody", {}).get("content", {}).get("application/json")
             body = sample(content["schema"], document) if content else None
-            found.append(Operation(told["operationId"].rpartition("api_")[2], method, re.sub(r"\{\w+\}", "1", path), body))
+            found.append(Operation(told["operationId"], method, re.sub(r"\{\w+\}", "1", path), body))
     return found
 
 
@@ -230,6 +230,15 @@ def test_it_refuses_a_trader_the_staffs_operations_alone(alice, client_for):
     assert [name for name, status in statuses.items() if status == 401 or status >= 500] == []
 
 
+def test_it_looks_at_the_caller_before_the_body(client, alice, client_for):
+    """A stranger learns nothing about what a body should hold."""
+    for operation in operations():
+        if operation.id in STAFF_OPERATIONS:
+            empty = operation._replace(body=None)
+            assert call(client, empty).status_code == 401, operation
+            assert call(client_for(alice), empty).status_code == 403, operation
+
+
 @pytest.mark.parametrize("second_factor", ["none", "not shown"])
 def test_it_refuses_staff_without_a_second_factor(sam, second_factor):
     client = without_second_factor(sam, second_factor)
@@ -279,3 +288,17 @@ async def test_it_opens_no_socket_for_strangers(route):
         assert closed["type"] == "websocket.close"
         code = closed["code"]
     assert code == NOT_SIGNED_IN
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/backtest/run", {"symbols": ["NOPE/USDT:USDT"]}),
+        ("/api/v1/backfill/start", {"symbols": ["NOPE/USDT:USDT"], "since": "2024-01-01"}),
+        ("/api/v1/train/start", {"symbols": ["NOPE/USDT:USDT"]}),
+    ],
+)
+def test_it_names_an_unknown_symbols_field_as_the_body_does(sam, client_for, path, body):
+    reply = client_for(sam).post(path, body, content_type="application/json")
+    assert (reply.status_code, reply.json()["field"]) == (422, "symbols"), reply.content
+    assert reply.json()["detail"].startswith("symbols: 'NOPE/USDT:USDT' is not listed")
