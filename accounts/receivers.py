@@ -9,13 +9,18 @@ from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as mfa_signals
 from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.models import Authenticator
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.db.models.signals import post_save
+from django.contrib.sessions.models import Session
+from django.db.models.signals import post_delete, post_init, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from accounts import audit, events, stepup
+from accounts import audit, events, sealing, stepup
 from accounts.models import AllauthDevice, AuditEvent, Profile, User
+from traderai.lib import groups
 from traderai.lib.events import send_after_commit
 
 
@@ -23,6 +28,31 @@ from traderai.lib.events import send_after_commit
 def create_profile(instance: User, created: bool, raw: bool = False, **_: Any) -> None:
     if created and not raw:
         Profile.objects.get_or_create(user=instance)
+
+
+@receiver(post_init, sender=Authenticator)
+def seal_for_owner(instance: Authenticator, **_: Any) -> None:
+    sealing.adopt(instance)
+
+
+@receiver(post_delete, sender=Session)
+def note_ended_session(instance: Session, **_: Any) -> None:
+    """Signed out, ended from the security page, cycled at a sign-in, or cleared away."""
+    if user_id := instance.get_decoded().get(SESSION_KEY):
+        send_after_commit(events.sessions_changed, user_id=int(user_id))
+
+
+@receiver(post_save, sender=User)
+@receiver(post_delete, sender=User)
+def note_changed_user(instance: User, update_fields: Any = None, **_: Any) -> None:
+    """A new password, or a blocked or removed account, ends sessions whose rows stay."""
+    if not update_fields or {"password", "is_active"} & set(update_fields):
+        send_after_commit(events.sessions_changed, user_id=instance.pk)
+
+
+@receiver(events.sessions_changed)
+def check_sockets(*, user_id: int, **_: Any) -> None:
+    async_to_sync(get_channel_layer().group_send)(groups.person(user_id), {"type": "session.check"})
 
 
 @receiver(account_signals.user_logged_in)

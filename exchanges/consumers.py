@@ -5,36 +5,31 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 
+from accounts.consumers import SignedInConsumer
 from exchanges import hub, messages
 from exchanges.hub import LiveTick
 from exchanges.messages import PositionMessage
 from exchanges.models import Market, Position
 from traderai.lib import groups
 
-NOT_SIGNED_IN, NOT_YOURS, UNKNOWN = 4401, 4403, 4404
+NOT_YOURS, UNKNOWN = 4403, 4404
 
 
-class LiveConsumer(AsyncWebsocketConsumer, ABC):
-    """Accepts first and refuses with a code of its own: a browser cannot read why a handshake was turned down."""
+class LiveConsumer(SignedInConsumer, ABC):
+    """A member of the hub."""
 
-    async def connect(self) -> None:
-        await self.accept()
-        user = self.scope["user"]
-        if not user.is_authenticated:
-            await self.close(NOT_SIGNED_IN)
-            return
-        if refusal := await self.prepare(user.pk):
-            await self.close(refusal)
-            return
+    async def prepare(self, user_id: int) -> int | None:
+        if refusal := await self.load(user_id):
+            return refusal
         hub.current().join(self)
+        return None
 
-    async def disconnect(self, code: int) -> None:
+    async def leave(self) -> None:
         hub.current().leave(self)
 
     @abstractmethod
-    async def prepare(self, user_id: int) -> int | None:
+    async def load(self, user_id: int) -> int | None:
         """Load what the socket needs; a close code when it may not be had."""
 
     @abstractmethod
@@ -47,7 +42,7 @@ class MarketConsumer(LiveConsumer):
 
     market_id: int
 
-    async def prepare(self, user_id: int) -> int | None:
+    async def load(self, user_id: int) -> int | None:
         symbol = self.scope["url_route"]["kwargs"]["symbol"]
         market = await Market.objects.with_candles().filter(symbol=symbol).order_by("pk").afirst()
         if market is None:
@@ -66,7 +61,7 @@ class PositionsConsumer(LiveConsumer):
     open: dict[int, PositionMessage]
     group = ""
 
-    async def prepare(self, user_id: int) -> int | None:
+    async def load(self, user_id: int) -> int | None:
         if self.scope["url_route"]["kwargs"]["user_id"] != user_id:
             return NOT_YOURS
         self.group = groups.positions(user_id)
@@ -77,8 +72,8 @@ class PositionsConsumer(LiveConsumer):
             await self.send(json.dumps(message))
         return None
 
-    async def disconnect(self, code: int) -> None:
-        await super().disconnect(code)
+    async def leave(self) -> None:
+        await super().leave()
         if self.group:
             await self.channel_layer.group_discard(self.group, self.channel_name)
 

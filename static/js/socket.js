@@ -1,9 +1,12 @@
 // A WebSocket that comes back by itself and says so on every [data-live-status].
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 20_000;
+// A socket that is refused was never live; a reload for it would only go round in circles.
+const SETTLED_MS = 2000;
 // The server's words for "do not come back": not signed in, not yours, gone.
 const FINAL_CODES = new Set([4401, 4403, 4404]);
-const WORDS = { connecting: "connecting", live: "live", reconnecting: "reconnecting", off: "not available" };
+const SIGNED_OUT = 4401;
+const WORDS = { connecting: "connecting", live: "live", reconnecting: "reconnecting", off: "not available", out: "signed out" };
 
 function tell(state) {
   for (const element of document.querySelectorAll("[data-live-status]")) {
@@ -28,6 +31,7 @@ export function connect(path, onMessage, { onOpen } = {}) {
   let hasBeenOpen = false;
   let isClosed = false;
   let timer = 0;
+  let openedAt = Infinity;
 
   function open() {
     window.clearTimeout(timer);
@@ -35,6 +39,7 @@ export function connect(path, onMessage, { onOpen } = {}) {
     socket = new WebSocket(`${scheme}://${window.location.host}${path}`);
     socket.addEventListener("open", () => {
       attempt = 0;
+      openedAt = Date.now();
       tell("live");
       onOpen?.(hasBeenOpen);
       hasBeenOpen = true;
@@ -43,7 +48,9 @@ export function connect(path, onMessage, { onOpen } = {}) {
     socket.addEventListener("close", (event) => {
       if (isClosed) return;
       if (FINAL_CODES.has(event.code)) {
-        tell("off");
+        tell(event.code === SIGNED_OUT ? "out" : "off");
+        // Signed out elsewhere while the page was open: its figures are no longer for whoever looks at it.
+        if (event.code === SIGNED_OUT && Date.now() - openedAt > SETTLED_MS) window.location.reload();
         return;
       }
       tell("reconnecting");

@@ -4,8 +4,9 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser
 from django.db import close_old_connections
 
+from accounts.consumers import NOT_SIGNED_IN
 from signals import events
-from signals.consumers import NOT_SIGNED_IN, SignalsConsumer
+from signals.consumers import SignalsConsumer
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,8 @@ def send(event, signal_id: int) -> None:
 
 async def test_it_turns_a_visitor_away():
     communicator = socket(AnonymousUser())
-    assert await communicator.connect() == (False, NOT_SIGNED_IN)
+    assert (await communicator.connect())[0]  # browsers learn the reason only from a socket that was opened
+    assert await communicator.receive_output() == {"type": "websocket.close", "code": NOT_SIGNED_IN}
 
 
 async def test_it_tells_of_issued_and_ended_signals(alice):

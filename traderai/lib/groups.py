@@ -4,6 +4,11 @@ TICKS = "ticks"
 SIGNALS = "signals"
 
 
+def person(user_id: int) -> str:
+    """Every socket of one user, whatever it is about."""
+    return f"person.{user_id}"
+
+
 def positions(user_id: int) -> str:
     """A user's own positions; nobody else joins it."""
     return f"positions.{user_id}"
