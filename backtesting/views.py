@@ -8,7 +8,6 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRefresh
 
 from backtesting import exports, runs
@@ -19,6 +18,7 @@ from signals import processing
 from signals.models import ModelVersion
 from traderai.lib import clock, csv_export
 from traderai.lib.errors import UserError
+from traderai.lib.http import wants_fragment
 
 PAGE_SIZE = 25
 TABLE_POINTS = 60
@@ -84,11 +84,9 @@ def run_new(request: HttpRequest) -> HttpResponse:
     return render(request, "backtesting/form.html", {"form": form, "model": model}, status=422 if form.is_bound else 200)
 
 
-@vary_on_headers("HX-Request")  # or Back would show the cached fragment as if it were the page
 def run_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Progress, failure or report; the progress alone when htmx asks."""
-    htmx = request.htmx  # type: ignore[attr-defined]
-    return _progress(request, pk) if htmx and not htmx.history_restore_request else _page(request, pk)
+    return _progress(request, pk) if wants_fragment(request) else _page(request, pk)
 
 
 @require_safe

@@ -18,6 +18,7 @@ from exchanges.forms import PositionFilterForm, StopAllForm
 from exchanges.models import KillSwitch, Order, OrderEvent, Position, SwitchLevel, TradingAccount
 from exchanges.order_states import UNSETTLED, OrderState
 from traderai.lib import csv_export
+from traderai.lib.http import wants_fragment
 
 PAGE_SIZE = 25
 ENDED_SHOWN = 8
@@ -47,7 +48,7 @@ def position_list(request: HttpRequest) -> HttpResponse:
         "stop_form": StopAllForm(),
         "ended": orders.filter(state__in=ENDED_UNFILLED).order_by("-pk")[:ENDED_SHOWN],
     }
-    return render(request, "exchanges/positions.html#table" if _wants_fragment(request) else "exchanges/positions.html", context)
+    return render(request, "exchanges/positions.html#table" if wants_fragment(request) else "exchanges/positions.html", context)
 
 
 @login_required
@@ -61,7 +62,7 @@ def history(request: HttpRequest) -> HttpResponse:
     winners = rows.filter(realised_pnl__gt=F("fees") - F("funding")).count()
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {"form": form, "page": page, "count": page.paginator.count, "totals": totals, "net": net, "winners": winners}
-    return render(request, "exchanges/history.html#table" if _wants_fragment(request) else "exchanges/history.html", context)
+    return render(request, "exchanges/history.html#table" if wants_fragment(request) else "exchanges/history.html", context)
 
 
 @login_required
@@ -153,7 +154,3 @@ def resume(request: HttpRequest) -> HttpResponse:
 
 def _closed(request: HttpRequest, form: PositionFilterForm) -> QuerySet[Position]:
     return Position.objects.for_user(request.user).closed().filter(**form.chosen()).select_related("market").order_by("-closed_at", "-pk")
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]

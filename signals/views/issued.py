@@ -17,6 +17,7 @@ from signals.models import Rejection, Signal
 from signals.processing import REJECTION_CODES
 from signals.views import explanation
 from traderai.lib import clock, csv_export
+from traderai.lib.http import wants_fragment
 
 PAGE_SIZE = 25
 
@@ -43,12 +44,8 @@ def _list(request: HttpRequest, form: SignalFilterForm, rows: QuerySet, template
         row.decided_at = clock.from_ms(row.bar_ms) if row.bar_ms else None
         row.places = explanation.price_places(row.market)
         row.code_label = REJECTION_CODES.get(getattr(row, "code", ""), "")
-    name = f"{template}#table" if _wants_fragment(request) else template
+    name = f"{template}#table" if wants_fragment(request) else template
     return render(request, name, {"form": form, "page": page, "count": page.paginator.count})
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return bool(request.htmx) and not request.htmx.history_restore_request  # type: ignore[attr-defined]
 
 
 @login_required
