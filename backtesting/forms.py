@@ -13,9 +13,16 @@ from traderai.lib import clock
 class BacktestForm(forms.Form):
     """What to simulate. The service judges it again: the form is for a person's convenience."""
 
-    symbols = forms.MultipleChoiceField(label="Markets", widget=forms.CheckboxSelectMultiple)
+    symbols = forms.MultipleChoiceField(
+        label="Markets", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose at least one market."}
+    )
     capital = forms.DecimalField(
-        label="Capital", min_value=1, max_digits=12, decimal_places=2, help_text="Starting equity in quote currency."
+        label="Capital",
+        min_value=1,
+        max_digits=12,
+        decimal_places=2,
+        help_text="Starting equity in quote currency, such as USDT.",
+        error_messages={"min_value": "Enter at least %(limit_value)s.", "invalid": "Enter an amount, such as 100 or 2500.50."},
     )
     risk_profile = forms.ChoiceField(label="Risk profile", choices=RISK_CHOICES)
     start = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))

@@ -171,7 +171,7 @@ def _report(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
         trade.entered_at, trade.left_at = clock.from_ms(trade.entry_ms), clock.from_ms(trade.exit_ms)
     return {
         "found": found,
-        "figures": [_figure(name, found["metrics"][name]) for name in LABELS],
+        "figures": [_figure(name, found["metrics"][name], run.currency) for name in LABELS],
         "start": clock.from_ms(found["span"]["start_ms"]),
         "end": clock.from_ms(found["span"]["end_ms"]),
         "equity_rows": {
@@ -197,10 +197,12 @@ def _report(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
     }
 
 
-def _figure(name: str, figure: dict[str, Any]) -> dict[str, Any]:
+def _figure(name: str, figure: dict[str, Any], currency: str) -> dict[str, Any]:
     """One figure as a person reads it: shares in %, intervals beside them, and why there is none."""
     label, kind = LABELS[name]
-    factor, unit = (100.0, "%") if kind == "share" else (1.0, {"percent": "%", "fall": "%", "days": "days"}.get(kind, ""))
+    factor, unit = (
+        (100.0, "%") if kind == "share" else (1.0, {"percent": "%", "fall": "%", "days": "days", "money": currency}.get(kind, ""))
+    )
     value = None if figure["value"] is None else figure["value"] * factor
     interval = f"{figure['low'] * factor:.1f} to {figure['high'] * factor:.1f}{' %' if unit == '%' else ''}" if "low" in figure else ""
     return {

@@ -6,7 +6,7 @@ from exchanges.models import Market, PositionSide
 class PositionFilterForm(forms.Form):
     """Filters of the trade history; an unknown value is ignored rather than an empty page."""
 
-    symbol = forms.ChoiceField(required=False)
+    symbol = forms.ChoiceField(required=False, label="Market")
     side = forms.ChoiceField(required=False, choices=[("", "Both sides"), *PositionSide.choices])
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -22,4 +22,8 @@ class PositionFilterForm(forms.Form):
 
 
 class StopAllForm(forms.Form):
-    flatten = forms.BooleanField(required=False, label="Close my open positions too")
+    flatten = forms.BooleanField(
+        required=False,
+        label="Close my open positions too",
+        widget=forms.CheckboxInput(attrs={"data-confirm-also": "All your open positions are closed at the market price."}),
+    )

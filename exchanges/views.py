@@ -61,7 +61,15 @@ def history(request: HttpRequest) -> HttpResponse:
     net = (totals["pnl"] or 0) - (totals["fees"] or 0) + (totals["funding"] or 0)
     winners = rows.filter(realised_pnl__gt=F("fees") - F("funding")).count()
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"form": form, "page": page, "count": page.paginator.count, "totals": totals, "net": net, "winners": winners}
+    context = {
+        "form": form,
+        "page": page,
+        "count": page.paginator.count,
+        "totals": totals,
+        "net": net,
+        "winners": winners,
+        "currency": _currency(request),
+    }
     return render(request, "exchanges/history.html#table" if wants_fragment(request) else "exchanges/history.html", context)
 
 
@@ -94,8 +102,10 @@ def position_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One position: plan, fills, ledger and the orders behind it."""
     position = get_object_or_404(Position.objects.for_user(request.user).select_related("market__venue", "account"), pk=pk)
     orders = list(position.orders.order_by("pk"))
+    kind, _, signal_id = position.origin.partition(":")
     context = {
         "position": position,
+        "signal_id": signal_id if kind == "signal" and signal_id.isdecimal() else "",
         "is_closing": any(order.state in UNSETTLED for order in orders if order.reduce_only),
         "fills": position.fills.select_related("order").order_by("at", "pk"),
         "ledger": position.ledger.order_by("at", "pk"),
@@ -150,6 +160,11 @@ def resume(request: HttpRequest) -> HttpResponse:
     audit.record(cast(User, request.user), "trading_resumed", request)
     messages.success(request, "Trading may go on: the next signal that passes the risk gate opens a position.")
     return redirect("positions:list")
+
+
+def _currency(request: HttpRequest) -> str:
+    account = TradingAccount.objects.for_user(request.user).order_by("-is_active", "pk").first()
+    return account.currency if account else ""
 
 
 def _closed(request: HttpRequest, form: PositionFilterForm) -> QuerySet[Position]:

@@ -55,6 +55,11 @@ class BacktestRun(models.Model):
     def __str__(self) -> str:
         return f"backtest {self.pk} ({self.status})"
 
+    @property
+    def currency(self) -> str:
+        """What capital and money are counted in: the markets' quote currency, each one's when they differ."""
+        return "/".join(sorted({symbol.partition(":")[0].rpartition("/")[2] for symbol in self.symbols}))
+
 
 class BacktestTrade(models.Model):
     """One simulated position from entry to flat. Money in quote currency."""

@@ -102,6 +102,14 @@ class Signal(models.Model):
         return f"{self.side} {self.market_id} at {self.bar_ms} ({self.strategy})"
 
     @property
+    def probability_pct(self) -> float:
+        return self.probability * 100.0
+
+    @property
+    def agreement_pct(self) -> float:
+        return self.agreement * 100.0
+
+    @property
     def is_long(self) -> bool:
         return self.side == SignalSide.LONG
 
@@ -136,3 +144,8 @@ class Rejection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} for market {self.market_id} at {self.bar_ms}"
+
+    @property
+    def probability_pct(self) -> float | None:
+        share = self.numbers.get("probability")
+        return None if share is None else share * 100.0

@@ -42,3 +42,7 @@ class StrategyConfig(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.template})"
+
+    @property
+    def min_probability_pct(self) -> float:
+        return self.min_confidence * 100.0

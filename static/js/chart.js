@@ -30,7 +30,8 @@ function frame() {
     grid: { vertLines: { visible: false }, horzLines: { color: line } },
     crosshair: { vertLine: { color: token("line-strong") }, horzLine: { color: token("line-strong") } },
     rightPriceScale: { borderColor: line },
-    timeScale: { borderColor: line, timeVisible: true, secondsVisible: false },
+    // Without room for half a pixel a bar the library would drop the oldest: a curve must begin where its caption says.
+    timeScale: { borderColor: line, timeVisible: true, secondsVisible: false, minBarSpacing: 0.01 },
   };
 }
 

@@ -1,14 +1,9 @@
 // Live money on the dashboard: prices and P&L of open positions, and the equity that follows from them.
+import { fillAll, fillMoney } from "./figures.js";
 import { connect } from "./socket.js";
 
 const REFRESH_MS = 1000;
 let refreshAt = 0;
-
-function show(element, value, digits) {
-  element.textContent = `${value > 0 ? "+" : ""}${value.toFixed(digits)}`;
-  element.classList.toggle("loss", value < 0);
-  element.classList.toggle("gain", value >= 0);
-}
 
 // Something opened or closed: rows are rendered by the server alone, so ask it for this part of the page again.
 function refresh() {
@@ -26,16 +21,13 @@ function update(position) {
   }
   if (!row) return;
   row.dataset.unrealisedPnl = position.unrealised_pnl;
-  row.querySelector('[data-field="mark_price"]').textContent = position.mark_price;
-  show(row.querySelector('[data-field="net_pnl"]'), Number(position.net_pnl), 4);
+  fillAll(row, position);
   const stats = document.querySelector("[data-dashboard]");
   if (!stats) return;
   const rows = [...document.querySelectorAll("[data-position]")];
   const total = rows.reduce((sum, each) => sum + Number(each.dataset.unrealisedPnl), 0);
-  show(stats.querySelector("[data-unrealised]"), total, 2);
-  const equity = stats.querySelector("[data-equity]");
-  const currency = equity.textContent.trim().split(" ").pop();
-  equity.textContent = `${(Number(stats.dataset.balance) + total).toFixed(2)} ${currency}`;
+  fillMoney(stats.querySelector("[data-unrealised]"), total);
+  stats.querySelector("[data-equity]").textContent = (Number(stats.dataset.balance) + total).toFixed(2);
 }
 
 connect(`/ws/positions/${document.getElementById("dashboard").dataset.user}/`, (message) => {

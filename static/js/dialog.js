@@ -1,4 +1,5 @@
 // <form data-confirm="Close the position?" data-confirm-action="Close it">: asks before the form goes, with or without htmx.
+// <input type="checkbox" data-confirm-also="..."> in it: what the question adds while the box is ticked.
 const dialog = document.getElementById("confirm-dialog");
 const question = document.getElementById("confirm-question");
 
@@ -23,7 +24,8 @@ async function ask(event) {
   event.preventDefault();
   event.stopImmediatePropagation();
   const submitter = event.submitter;
-  if (!(await confirm(form.dataset.confirm, form.dataset.confirmAction))) return;
+  const also = [...form.querySelectorAll("[data-confirm-also]:checked")].map((box) => box.dataset.confirmAlso);
+  if (!(await confirm([form.dataset.confirm, ...also].join(" "), form.dataset.confirmAction))) return;
   form.dataset.confirmed = "yes";
   form.requestSubmit(submitter);
 }

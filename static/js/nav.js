@@ -9,20 +9,3 @@ if (menu && button) {
     if (isOpen) menu.querySelector("a, button")?.focus();
   });
 }
-
-// A wide table can be scrolled by keyboard only when it can take focus.
-function openToKeyboard() {
-  for (const box of document.querySelectorAll(".table-wrap")) {
-    if (box.scrollWidth <= box.clientWidth) {
-      box.removeAttribute("tabindex");
-      continue;
-    }
-    box.tabIndex = 0;
-    box.setAttribute("role", "region");
-    box.setAttribute("aria-label", box.querySelector("caption")?.textContent.trim() || "Table");
-  }
-}
-
-openToKeyboard();
-window.addEventListener("resize", openToKeyboard);
-document.addEventListener("htmx:afterSettle", openToKeyboard);

@@ -1,24 +1,8 @@
 // Live prices and P&L in place; rows that come or go are fetched from the server, which renders them in one place.
+import { fill, fillAll } from "./figures.js";
 import { connect } from "./socket.js";
 
 export const POSITIONS_CHANGED = "positions-changed";
-
-const FORMATS = {
-  qty: (value) => value,
-  mark_price: (value) => value,
-  stop_price: (value) => value,
-  tps_hit: (value) => `${value} of 3`,
-  net_pnl: (value) => `${value > 0 ? "+" : ""}${Number(value).toFixed(4)}`,
-  return_on_margin_pct: (value) => `${value > 0 ? "+" : ""}${Number(value).toFixed(2)} %`,
-};
-const SIGNED = new Set(["net_pnl", "return_on_margin_pct"]);
-
-export function fill(element, field, value) {
-  element.textContent = FORMATS[field](value);
-  if (!SIGNED.has(field)) return;
-  element.classList.toggle("loss", value < 0);
-  element.classList.toggle("gain", value >= 0);
-}
 
 // Totals over the rows on the page; what came or went in between is in the fragment that the server sends then.
 function addUp() {
@@ -41,10 +25,7 @@ function update(position) {
     return;
   }
   if (!place) return;
-  const scope = place.matches("tr") ? place : document;
-  for (const field of Object.keys(FORMATS)) {
-    for (const element of scope.querySelectorAll(`[data-field="${field}"]`)) fill(element, field, position[field]);
-  }
+  fillAll(place.matches("tr") ? place : document, position);
   if (place.matches("tr")) {
     place.dataset.netPnl = position.net_pnl;
     place.dataset.unrealisedPnl = position.unrealised_pnl;

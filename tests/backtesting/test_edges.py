@@ -99,7 +99,7 @@ def test_it_queues_a_run_and_tells_where_to_look(champion, alice, client_for, dj
     [
         ({"symbols": [BTC], "capital": 0}, "capital"),
         ({"symbols": [BTC], "risk_profile": "yolo"}, "risk_profile"),
-        ({"symbols": ["NOPE/USDT:USDT"]}, "symbol"),
+        ({"symbols": ["NOPE/USDT:USDT"]}, "symbols"),
         ({"symbols": []}, "symbols"),
     ],
 )

@@ -116,8 +116,8 @@ def test_it_lists_my_runs_alone_with_figures_where_there_are_some(model, alice, 
     rows.make_run(bob, model)
     reply = client_for(alice).get(reverse("backtests:list"))
     assert [run.pk for run in reply.context["page"]] == [run.pk for run in reversed(mine)]
-    assert re.search(r"Done 1000.00 Medium 1.5 \+1.50 %", words(reply))
-    assert re.search(r"Queued 1000.00 Medium – – \d", words(reply))
+    assert re.search(r"Done 1000.00 USDT Medium 1.5 \+1.50 %", words(reply))
+    assert re.search(r"Queued 1000.00 USDT Medium – – \d", words(reply))
 
 
 def test_it_offers_markets_with_candles_and_the_profile_s_defaults(model, alice, client_for):

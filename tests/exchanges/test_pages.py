@@ -143,7 +143,7 @@ def test_it_adds_up_the_money_of_open_positions(alice, client_for):
     make_position(alice, make_market("ETH/USDT:USDT"), mark_price=Decimal(49_000), margin=Decimal("5.5"))
     page = client_for(alice).get(reverse("positions:list")).content.decode()
     assert '<span data-total="equity">99.00</span>' in page  # 100 + 1 - 2
-    assert '<dd class="num loss" data-total="net_pnl">-1.1000</dd>' in page
+    assert '<span class="loss" data-total="net_pnl">-1.1000</span> <small>USDT</small>' in page
     assert "25.50" in page
     assert f'data-balance="{position.account.balance:f}' in page
 

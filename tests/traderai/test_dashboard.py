@@ -57,7 +57,7 @@ def test_it_adds_up_balance_and_open_positions(alice, client_for, traded):
     text = shown(page)
     assert "Equity paper 102.00 USDT" in text
     assert "Balance 100.00 USDT" in text
-    assert "Unrealised P&amp;L +2.00" in text
+    assert "Unrealised P&amp;L +2.00 USDT" in text
     assert "1 open, 0 closed" in text
     assert f'href="{reverse("positions:detail", args=[traded.pk])}"' in page
     assert "BTC/USDT:USDT Long 5x 50000 51000 +1.9500" in text
@@ -66,8 +66,8 @@ def test_it_adds_up_balance_and_open_positions(alice, client_for, traded):
 def test_it_calls_a_loss_a_loss(alice, client_for, traded):
     Position.objects.update(mark_price=Decimal(49_500))
     page = dashboard(client_for(alice))
-    assert re.search(r'class="num loss" data-field="net_pnl">-1\.0500<', page)
-    assert re.search(r'class="num loss" data-unrealised>-1\.00<', page)
+    assert re.search(r'class="loss" data-field="net_pnl">-1\.0500<', page)
+    assert re.search(r'class="loss" data-unrealised>-1\.00<', page)
 
 
 def test_it_counts_closed_positions_and_leaves_them_out(alice, client_for, traded):
@@ -84,7 +84,7 @@ def test_it_shows_open_signals_with_their_chances(alice, client_for, db):
     page = dashboard(client_for(alice))
     assert reverse("signals:detail", args=[signal.pk]) in page
     assert reverse("signals:detail", args=[ended.pk]) not in page
-    assert "BTC/USDT:USDT Long 0.70 3.42 %" in shown(page)
+    assert "BTC/USDT:USDT Long 70.0 % 3.42 %" in shown(page)
 
 
 def test_it_tells_whether_a_strategy_trades_and_how_the_last_scan_went(alice, client_for, db):
