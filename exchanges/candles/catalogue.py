@@ -59,12 +59,12 @@ def add_market(symbol: str, *, venue: str | None = None) -> Market:
 
 def _advice(symbol: str, known: list[str]) -> str:
     if not known:
-        return "add it with --new-market"
+        return "import_candles --new-market adds it"
     plain = {_plain(name): name for name in known}
     close = get_close_matches(_plain(symbol), plain, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(plain[name] for name in close)}?"
-    return f"it has {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}; add a new one with --new-market"
+    return f"it has {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}; import_candles --new-market adds one"
 
 
 def _plain(symbol: str) -> str:

@@ -59,7 +59,9 @@ def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
             raise UnusableHistory(f"{market.symbol} has no candles: import or backfill them first", field="symbols")
     if len({market.provenance for market in markets}) > 1:
         named = ", ".join(f"{market.symbol} ({market.get_provenance_display()})" for market in markets)
-        raise UnusableHistory(f"candles of different origin are never mixed in one training: {named}; train them apart", field="symbols")
+        raise UnusableHistory(
+            f"symbols: candles of different origin are never mixed in one training: {named}; train them apart", field="symbols"
+        )
     needed = params.bars_needed(
         warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
     )
@@ -68,7 +70,7 @@ def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
         frame = candles.read(market, params.timeframe)
         if len(frame) < needed:
             raise UnusableHistory(
-                f"{market.symbol} has {len(frame)} candles of {params.timeframe}; training with {params.folds} folds needs {needed}: backfill more",
+                f"symbols: {market.symbol} has {len(frame)} candles of {params.timeframe}, training with {params.folds} folds needs {needed}; backfill more, ask for fewer folds, or leave it out",
                 field="symbols",
             )
         out.append(History(market, frame, candles.funding(market)))
