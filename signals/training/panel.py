@@ -56,7 +56,7 @@ def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
     markets = [candles.find_market(symbol, venue=params.venue or None) for symbol in symbols]
     for market in markets:
         if market.provenance == Provenance.NONE:
-            raise UnusableHistory(f"{market.symbol} has no candles: import or backfill them first", field="symbols")
+            raise UnusableHistory(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")
     if len({market.provenance for market in markets}) > 1:
         named = ", ".join(f"{market.symbol} ({market.get_provenance_display()})" for market in markets)
         raise UnusableHistory(

@@ -197,7 +197,7 @@ def test_unusable_histories_are_refused_with_the_remedy() -> None:
     with pytest.raises(candles.UnknownSymbol, match="'NOPE/USDT:USDT' is not listed"):
         training.queue(["NOPE/USDT:USDT"])
     run = make_run([BOTH[0]])
-    with pytest.raises(panel.UnusableHistory, match="symbols: .* has 3000 candles of 15m, training with 2 folds needs 5"):
+    with pytest.raises(panel.UnusableHistory, match=r"symbols: .* has 3000 candles of 15m, training with 2 folds needs 5"):
         training.run(run.pk)
     run.refresh_from_db()
     assert run.status == JobStatus.FAILED
