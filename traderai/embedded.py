@@ -59,7 +59,22 @@ def web(host: str, port: int) -> Child:
 
 
 def worker() -> Child:
-    argv = [sys.executable, "-m", "celery", "-A", "traderai", "worker", "-B", "-P", "threads", "-c", "4", "--loglevel", "WARNING"]
+    argv = [
+        sys.executable,
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "traderai",
+        "worker",
+        "-B",
+        "-P",
+        "threads",
+        "-c",
+        "4",
+        "--loglevel",
+        "WARNING",
+    ]
     argv += ["--without-gossip", "--without-mingle"]
     return Child("worker", argv, env=_environment())
 

@@ -89,12 +89,12 @@ def _backtest(trader: User, symbols: list[str], tell: market.Progress) -> Backte
 def _validation(run: BacktestRun) -> str:
     metrics = run.metrics["metrics"]
 
-    def figure(key: str, unit: str = "") -> str:
+    def figure(key: str, unit: str = "", decimals: int = 2) -> str:
         value = metrics[key]["value"]
-        return f"{key} {'not defined' if value is None else f'{value:.2f}{unit}'}"
+        return f"{key} {'not defined' if value is None else f'{value:.{decimals}f}{unit}'}"
 
     parts = [
-        figure("trades"),
+        figure("trades", decimals=0),
         figure("hit_rate_tp1"),
         figure("profit_factor"),
         figure("total_return_pct", " %"),
