@@ -1,11 +1,14 @@
 """The REST API's root: every router, and the one table from failures to replies."""
 
+from typing import Any
+
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_replace
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from ninja import NinjaAPI, Status
+from ninja import NinjaAPI, Schema, Status
+from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.security import django_auth
 
@@ -19,7 +22,33 @@ from traderai.lib.errors import UserError
 docs_policy = csp_replace({"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"]})
 
 
+REFUSALS = {
+    "400": "The body is not JSON.",
+    "401": "Nobody is signed in.",
+    "403": "Not for this user, or the CSRF token is missing.",
+    "404": "There is no such thing, or it is somebody else's.",
+    "422": "A value cannot be used: `detail` says why, `field` which.",
+}
+
+
+class Refusal(Schema):
+    """What every operation answers when it refuses; nothing has changed then."""
+
+    detail: str | list[dict[str, Any]]
+    field: str | None = None
+
+
 class Api(NinjaAPI):
+    def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None) -> OpenAPISchema:
+        """ninja's document, and in it what every operation behind the sign-in may refuse with."""
+        document = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        document["components"]["schemas"]["Refusal"] = Refusal.model_json_schema()
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+        for operation in (operation for path in document["paths"].values() for operation in path.values() if "security" in operation):
+            for status, description in REFUSALS.items():
+                operation["responses"].setdefault(status, {"description": description, "content": content})
+        return document
+
     def get_openapi_operation_id(self, operation: Operation) -> str:
         """A verb and a noun, as the function is called: clients are generated with these names."""
         return operation.view_func.__name__

@@ -135,3 +135,22 @@ def resolve(document: dict, ref: str) -> object | None:
     for step in ref.removeprefix("#/").split("/"):
         here = here.get(step) if isinstance(here, dict) else None
     return here
+
+
+def test_it_refuses_as_its_document_says(client, alice):
+    document = api.get_openapi_schema()
+    refusal = jsonschema_rs.validator_for({"$ref": "#/components/schemas/Refusal", "components": document["components"]})
+    start = reverse("api:run_backtest")
+
+    def call(body: bytes, status: int) -> None:
+        reply = client.post(start, body, content_type="application/json")
+        assert reply.status_code == status
+        assert refusal.is_valid(reply.json()), reply.content
+        assert str(status) in document["paths"][start]["post"]["responses"]
+
+    call(b"{}", 401)
+    client.force_login(alice)
+    call(b"{", 400)
+    call(b"{}", 422)
+    call(b'{"symbols": ["NOPE/USDT"]}', 422)
+    assert client.get(reverse("api:get_backtest", args=[10**6])).status_code == 404
