@@ -11,6 +11,7 @@ from ninja import NinjaAPI, Schema, Status
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.security import django_auth
+from redis.exceptions import RedisError
 
 from backtesting.api import router as backtesting
 from exchanges.api import router as exchanges
@@ -80,6 +81,11 @@ def get_health(request: HttpRequest) -> Status[health.Health]:
 @api.exception_handler(UserError)
 def user_error(request: HttpRequest, error: UserError) -> HttpResponse:
     return api.create_response(request, {"detail": error.message, "field": error.field}, status=422)
+
+
+@api.exception_handler(RedisError)
+def redis_away(request: HttpRequest, error: RedisError) -> HttpResponse:
+    return api.create_response(request, {"detail": "Redis does not answer; try again in a moment."}, status=503)
 
 
 @docs_policy

@@ -2,16 +2,20 @@
 
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from redis.exceptions import RedisError
 
 from accounts.models import Profile
 from accounts.views.demo_mail import is_offered
 from exchanges import streams
 from exchanges.models import Market
 from exchanges.models.market import Provenance
+
+log = structlog.get_logger(__name__)
 
 BANNER_SECONDS = 15
 THEMES = (("system", "Auto"), ("light", "Light"), ("dark", "Dark"))
@@ -52,10 +56,14 @@ def site(request: HttpRequest) -> dict[str, Any]:
 
 def data_banner() -> dict[str, str] | None:
     """{"kind", "text"} for the strip on top of every page, or None before there is a market. A generated market outranks all others."""
-    known = cache.get("data_banner")
-    if known is None:
+    try:
+        known = cache.get("data_banner")
+        if known is None:
+            known = _banner()
+            cache.set("data_banner", known, BANNER_SECONDS)
+    except (OSError, RedisError) as error:  # the honest label is not left out because a cache is away
+        log.warning("banner not cached", error=str(error))
         known = _banner()
-        cache.set("data_banner", known, BANNER_SECONDS)
     return {"kind": known[0], "text": known[1]} if known else None
 
 

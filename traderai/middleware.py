@@ -1,13 +1,19 @@
-"""What holds for every page: fragments for htmx are told apart, and nobody else's cache keeps what one person sees."""
+"""What holds for every page: fragments for htmx are told apart, nobody else's cache keeps what one person sees, and Redis
+may be away."""
 
 from collections.abc import Callable
 from urllib.parse import urlencode
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import render, resolve_url
 from django.utils.cache import patch_cache_control, patch_vary_headers
+from redis.exceptions import RedisError
 
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 10
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -37,6 +43,24 @@ def private_pages(get_response: Handler) -> Handler:
         return response
 
     return answer
+
+
+class WithoutRedis:
+    """Pages do without Redis. What cannot (a login, whose attempts are counted there) is refused with 503 rather than let through uncounted."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, RedisError):
+            return None
+        log.error("refused for want of Redis", path=request.path, error=str(error))
+        reply = render(request, "503.html", status=503)
+        reply["Retry-After"] = str(RETRY_AFTER_S)
+        return reply
 
 
 def _goes_to_sign_in(response: HttpResponseBase) -> bool:

@@ -89,8 +89,12 @@ def latest_tick(market: Market) -> Tick | None:
 
 
 def has_ticks(market_ids: Sequence[int]) -> bool:
-    """Whether a live price of any of these markets has been published."""
-    return bool(cache.get_many([_key(market_id) for market_id in market_ids]))
+    """Whether a live price of any of these markets has been published; False while nobody can tell."""
+    try:
+        return bool(cache.get_many([_key(market_id) for market_id in market_ids]))
+    except (OSError, RedisError) as error:
+        log.warning("prices not readable", error=str(error))
+        return False
 
 
 def close_bar(market: Market, frame_row: CandleFrame) -> None:
