@@ -18,8 +18,13 @@ from exchanges.venues.paper import PaperVenue  # noqa: E402
 HERE = "here"
 
 
+def say_here() -> None:
+    sys.stdout.write(f"{HERE}\n")
+    sys.stdout.flush()
+
+
 def stop(*_: Any, **__: Any) -> Any:
-    print(HERE, flush=True)
+    say_here()
     time.sleep(600)
 
 
@@ -46,7 +51,7 @@ def main(account_id: int, market_id: int, point: str = "") -> None:
         owner, name, replacement = POINTS[point]
         setattr(owner, name, replacement)
     else:
-        print(HERE, flush=True)
+        say_here()
         sys.stdin.readline()
     execution.attend(account_id)
     positions.on_bar(market_id)
