@@ -60,6 +60,7 @@ function paint(chart, restyle) {
   document.addEventListener(THEME_CHANGED, repaint);
   chart.timeScale().subscribeSizeChange(() => chart.timeScale().fitContent());
   repaint();
+  chart.timeScale().fitContent(); // last: options of the time scale undo an earlier one
 }
 
 const seconds = (ms) => Math.floor(ms / 1000);

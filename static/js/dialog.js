@@ -3,14 +3,21 @@
 const dialog = document.getElementById("confirm-dialog");
 const question = document.getElementById("confirm-question");
 
+// The answer that the open question waits for. The browser tells of a closing a moment later, when the next question may be open.
+let answer = null;
+dialog?.addEventListener("close", () => {
+  if (!dialog.open) answer?.(dialog.returnValue === "confirm");
+});
+
 // Resolves to true when the reader agreed.
 export function confirm(text, action = "Confirm") {
+  answer?.(false);
   question.textContent = text;
   dialog.querySelector("[data-confirm-button]").textContent = action;
   dialog.returnValue = "cancel";
-  dialog.showModal();
+  if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "confirm"), { once: true });
+    answer = resolve;
   });
 }
 
