@@ -44,9 +44,9 @@ def note_ended_session(instance: Session, **_: Any) -> None:
 
 @receiver(post_save, sender=User)
 @receiver(post_delete, sender=User)
-def note_changed_user(instance: User, update_fields: Any = None, **_: Any) -> None:
+def note_changed_user(instance: User, created: bool = False, update_fields: Any = None, **_: Any) -> None:
     """A new password, or a blocked or removed account, ends sessions whose rows stay."""
-    if not update_fields or {"password", "is_active"} & set(update_fields):
+    if not created and (not update_fields or {"password", "is_active"} & set(update_fields)):
         send_after_commit(events.sessions_changed, user_id=instance.pk)
 
 
