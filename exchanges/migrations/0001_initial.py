@@ -283,6 +283,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="ledger", to="exchanges.tradingaccount"),
                 ),
             ],
+            options={"verbose_name_plural": "ledger entries"},
         ),
         migrations.CreateModel(
             name="Fill",
@@ -337,6 +338,7 @@ class Migration(migrations.Migration):
                 ),
                 ("venue", models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to="exchanges.venue")),
             ],
+            options={"verbose_name_plural": "kill switches"},
         ),
         migrations.CreateModel(
             name="BackfillJob",

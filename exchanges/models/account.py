@@ -73,6 +73,7 @@ class LedgerEntry(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name_plural = "ledger entries"
         constraints = [
             models.UniqueConstraint(fields=["account", "kind", "reference"], name="ledger_entry_posted_once"),
             models.CheckConstraint(condition=Q(kind__in=LedgerKind.values), name="ledger_kind_known"),

@@ -23,6 +23,7 @@ class KillSwitch(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name_plural = "kill switches"
         constraints = [
             models.UniqueConstraint(Coalesce(F("user"), 0), Coalesce(F("venue"), 0), name="kill_switch_one_per_scope"),
             models.CheckConstraint(condition=Q(level__in=SwitchLevel.values), name="kill_switch_level_known"),

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 
 import pytest
 from django.urls import reverse
@@ -90,6 +91,13 @@ def test_it_pages(trader, market):
     first, second = (trader.get(reverse("signals:list"), {"page": number}).content.decode() for number in (1, 2))
     assert (first.count("data-signal="), second.count("data-signal=")) == (25, 5)
     assert "page=2" in first
+
+
+@pytest.mark.parametrize(("figure", "shown"), [(0.0, "0.00"), (None, "–")])
+def test_it_tells_nothing_gained_from_nothing_known(trader, market, figure, shown):
+    scenes.make_rejection(market, side="long", numbers={"probability": 0.51, "net_profit_pct": -0.25, "expectancy_pct": figure})
+    html = trader.get(reverse("signals:rejected")).content.decode()
+    assert re.findall(r'<span class="num[^"]*">([^<]*\d|–)', html) == ["-0.25", shown]
 
 
 def test_it_lists_rejections_with_code_and_reason(trader, market):
