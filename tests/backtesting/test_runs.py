@@ -91,7 +91,7 @@ def test_it_sees_no_future_when_it_ends_earlier(champion):
         ({"capital": "1.001"}, "capital", "decimals"),
         ({"risk_profile": "yolo"}, "risk_profile", "low, medium, high"),
         ({"symbols": []}, "symbols", "at least one"),
-        ({"symbols": ["NOPE/USDT:USDT"]}, "symbol", "not listed"),
+        ({"symbols": ["NOPE/USDT:USDT"]}, "symbols", "not listed"),
         ({"symbols": ["SOL/USDT:USDT"]}, "symbols", "no candles"),
         ({"start_ms": 1_000}, "start", "start there or later"),
         ({"end_ms": 1_000}, "end", "after the start"),
