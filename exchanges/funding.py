@@ -1,9 +1,10 @@
 """When funding falls due and at which rate: ONE rule for the backtest and for open positions.
 
-A stored rate falls due at its boundary and stands for the hours since the boundary before it, eight at most (no venue's interval is
-longer). Every full hour that no stored rate stands for (before the history, after it, in a hole of it) pays the default, whichever
-the side. A position pays what falls due after it was opened, up to and including the moment it is left; a boundary in a bar that
-does not exist is paid with the next bar that does.
+A stored rate falls due at its boundary and stands for the eight hours before it at most (no venue's interval is longer). Every full
+hour that no stored rate stands for (before the history, after it, in a hole of it) pays the default, whichever the side: eight hours
+later, when no boundary can come for it any more, so that a market whose rates arrive in time never pays it. A position pays what
+falls due after it was opened, up to and including the moment it is left; what falls due in a bar that does not exist is paid with
+the next bar that does.
 """
 
 from typing import NamedTuple
@@ -18,28 +19,26 @@ LONGEST_INTERVAL_MS = 8 * HOUR_MS
 
 
 class Due(NamedTuple):
-    """What falls due, oldest first, arrays of length n: the time, the beginning of the interval paid for, the rate that longs pay and
-    shorts get, and the cost that either side pays (fractions of notional; one of the two is 0)."""
+    """What falls due, oldest first, arrays of length n: the time, the rate that longs pay and shorts get, and the cost that either side
+    pays (fractions of notional; one of the two is 0)."""
 
     timestamp: NDArray[np.int64]
-    since: NDArray[np.int64]
     rate: NDArray[np.float64]
     cost: NDArray[np.float64]
 
 
 def due(stored: FundingFrame, *, start_ms: int, end_ms: int, hourly_cost: float) -> Due:
-    """What falls due in start_ms <= time < end_ms. `stored` has to reach LONGEST_INTERVAL_MS further on both sides where it can;
+    """What falls due in start_ms <= time < end_ms. `stored` has to reach LONGEST_INTERVAL_MS further back where it can;
     `hourly_cost` is the default, 0.0 where there is no funding."""
     at = stored.timestamp
-    before = np.concatenate((np.full(min(1, at.shape[0]), np.iinfo(np.int64).min), at[:-1]))
-    since = np.maximum(before, at - LONGEST_INTERVAL_MS)
     inside = (at >= start_ms) & (at < end_ms)
-    hours = _uncovered_hours(at, start_ms, end_ms) if hourly_cost > 0.0 else np.empty(0, np.int64)
+    hours = np.empty(0, np.int64)
+    if hourly_cost > 0.0:
+        hours = _uncovered_hours(at, start_ms - LONGEST_INTERVAL_MS, end_ms - LONGEST_INTERVAL_MS) + LONGEST_INTERVAL_MS
     timestamp = np.concatenate((at[inside], hours))
     order = np.argsort(timestamp, kind="stable")
     return Due(
         timestamp[order],
-        np.concatenate((since[inside], hours - HOUR_MS))[order],
         np.concatenate((stored.rate[inside], np.zeros(hours.shape[0])))[order],
         np.concatenate((np.zeros(int(inside.sum())), np.full(hours.shape[0], hourly_cost)))[order],
     )
@@ -51,7 +50,7 @@ def paying_bar(timestamp: NDArray[np.int64], opens: NDArray[np.int64], bar_ms: i
 
 
 def _uncovered_hours(at: NDArray[np.int64], start_ms: int, end_ms: int) -> NDArray[np.int64]:
-    """Full hours for which no stored boundary follows in time."""
+    """Full hours for which no stored boundary follows in less than the longest interval."""
     hours = np.arange(-(-start_ms // HOUR_MS) * HOUR_MS, end_ms, HOUR_MS, dtype=np.int64)
     following = np.append(at, np.iinfo(np.int64).max)[np.searchsorted(at, hours)]
     return hours[following - hours >= LONGEST_INTERVAL_MS]

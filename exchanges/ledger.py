@@ -58,24 +58,19 @@ def funding_due(position: Position, start_ms: int, end_ms: int) -> Due:
     """What falls due for this position in start_ms <= time < end_ms: exchanges.funding's rule on what is stored by now."""
     market = position.market
     start_ms = max(start_ms, clock.to_ms(position.opened_at) + 1)
-    margin = funding.LONGEST_INTERVAL_MS
-    stored: FundingFrame = candles.funding(market, start_ms=start_ms - margin, end_ms=end_ms + margin)
+    stored: FundingFrame = candles.funding(market, start_ms=start_ms - funding.LONGEST_INTERVAL_MS, end_ms=end_ms)
     return funding.due(stored, start_ms=start_ms, end_ms=end_ms, hourly_cost=market.default_funding)
 
 
 def charge_funding(account: TradingAccount, position: Position, due: Due, row: int, price: float) -> None:
-    """Pay one row of `due` on what is held at that moment. The caller saves the position.
-
-    An interval of which something was paid already is not paid again: neither a boundary that comes twice nor a rate that became
-    known after its hours had been paid at the default.
-    """
-    at_ms, since_ms = int(due.timestamp[row]), int(due.since[row])
-    paid = LedgerEntry.objects.filter(account=account, position=position, kind=LedgerKind.FUNDING)
-    if paid.filter(at__gt=clock.from_ms(since_ms), at__lte=clock.from_ms(at_ms)).exists():
+    """Pay one row of `due`, once, on what is held at that moment. The caller saves the position."""
+    at_ms, is_default = int(due.timestamp[row]), bool(due.cost[row])
+    reference = f"funding:{position.pk}:{at_ms}{':default' if is_default else ''}"
+    if LedgerEntry.objects.filter(account=account, kind=LedgerKind.FUNDING, reference=reference).exists():
         return
     fraction = position.sign * precision.exact(due.rate[row]) + precision.exact(due.cost[row])
     amount = precision.money(-position.qty * precision.exact(price) * fraction)
-    post(account, position, LedgerKind.FUNDING, amount, f"funding:{position.pk}:{at_ms}", clock.from_ms(at_ms))
+    post(account, position, LedgerKind.FUNDING, amount, reference, clock.from_ms(at_ms))
     position.funding += amount
 
 

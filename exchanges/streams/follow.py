@@ -1,4 +1,4 @@
-"""The live market by polling a venue's public REST API: prices every few seconds, closed bars when their time has come.
+"""The live market by polling a venue's public REST API: prices every few seconds, closed bars and funding rates when their time has come.
 
 A bar that a poll missed is fetched with the next one, because each market asks for everything after its newest stored bar.
 """
@@ -11,9 +11,9 @@ import numpy as np
 import structlog
 from django.conf import settings
 
-from exchanges import candles, streams
-from exchanges.models import Market
-from exchanges.ports import MarketDataVenue, VenueRefused, VenueUnavailable
+from exchanges import candles, funding, streams
+from exchanges.models import Market, MarketKind, Provenance
+from exchanges.ports import CandleFrame, MarketDataVenue, VenueError, VenueRefused, VenueUnavailable
 from exchanges.streams import Tick
 from traderai.lib.errors import UserError
 
@@ -77,5 +77,23 @@ def _close_bars(market: Market, venue: MarketDataVenue, now_ms: int) -> int:
     # A bar is stored once, so one that closed a moment ago waits for the next poll, too, when earlier ones were missed.
     frame = frame.slice(0, int(np.searchsorted(frame.timestamp, final_ms, side="right")))
     if len(frame):
+        _store_rates(market, venue, frame)
         streams.close_bars([(market, frame)])
     return len(frame)
+
+
+def _store_rates(market: Market, venue: MarketDataVenue, fresh: CandleFrame) -> None:
+    """Funding boundaries are full hours: before a bar that begins at one is told, the rates since the newest stored one.
+
+    No bar waits for a rate: stops depend on bars, and the default stands in for a rate that does not come.
+    """
+    if market.kind != MarketKind.PERPETUAL or not (fresh.timestamp % funding.HOUR_MS == 0).any():
+        return
+    newest = candles.last_funding_ms(market)
+    since_ms = int(fresh.timestamp[0]) - funding.LONGEST_INTERVAL_MS if newest is None else newest + 1
+    try:
+        rates = next(venue.funding(market.symbol, since_ms), None)
+        if rates is not None:
+            candles.ingest_funding(market, rates, provenance=Provenance.VENUE)
+    except (VenueError, UserError) as error:
+        log.warning("no funding rates of this market", symbol=market.symbol, reason=str(error))

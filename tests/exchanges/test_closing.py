@@ -101,6 +101,7 @@ def test_a_bar_that_is_still_running_does_not_count(account, market, held):
 
 
 def test_funding_of_the_bars_that_come_first_is_paid_once(account, market, held):
+    FundingRate.objects.create(market=market, timestamp=START_MS, rate=0.0001)
     FundingRate.objects.create(market=market, timestamp=START_MS + 2 * HOUR_MS, rate=0.0004)
     store(market, [3000.0] * 5, start_ms=START_MS + 4 * BAR_MS)
     say(market, 3000.0, START_MS + 9 * BAR_MS + 1)
@@ -112,18 +113,19 @@ def test_funding_of_the_bars_that_come_first_is_paid_once(account, market, held)
 
 
 def test_a_rate_that_becomes_known_after_its_hours_were_paid_is_not_paid_again(account, market, held):
-    store(market, [3000.0] * 8, start_ms=START_MS + 4 * BAR_MS)
+    paid = LedgerEntry.objects.filter(kind="funding").order_by("at")
+    store(market, [3000.0] * 36, start_ms=START_MS + 4 * BAR_MS)
     positions.on_bar(market.pk)
-    assert LedgerEntry.objects.filter(kind="funding").count() == 1  # the second hour, at the default
+    assert [entry.at.hour for entry in paid] == [2, 3, 4, 5, 6, 7, 8, 9]  # at the default
     FundingRate.objects.create(market=market, timestamp=START_MS + 8 * HOUR_MS, rate=0.01)
-    store(market, [3000.0] * 24, start_ms=START_MS + 12 * BAR_MS)
+    store(market, [3000.0] * 20, start_ms=START_MS + 40 * BAR_MS)
     positions.on_bar(market.pk)
-    assert LedgerEntry.objects.filter(kind="funding").count() == 1
+    assert [entry.at.hour for entry in paid] == [2, 3, 4, 5, 6, 7, 8, 9]
     FundingRate.objects.create(market=market, timestamp=START_MS + 16 * HOUR_MS, rate=0.0002)
-    store(market, [3000.0] * 32, start_ms=START_MS + 36 * BAR_MS)
+    store(market, [3000.0] * 8, start_ms=START_MS + 60 * BAR_MS)
     positions.on_bar(market.pk)
-    newest = LedgerEntry.objects.filter(kind="funding").order_by("at").last()
-    assert newest.amount == -held.qty * 3000 * Decimal("0.0002")
+    newest = paid.last()
+    assert (newest.at.hour, newest.amount) == (16, -held.qty * 3000 * Decimal("0.0002"))
 
 
 def test_a_way_out_is_never_filled_at_a_price_from_before_the_entry(account, market):

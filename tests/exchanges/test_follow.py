@@ -2,11 +2,12 @@ import os
 import signal
 from threading import Event
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
 from exchanges import candles, events, streams
-from exchanges.ports import VenueRefused, VenueUnavailable
+from exchanges.ports import FundingFrame, VenueRefused, VenueUnavailable
 from exchanges.streams import follow
 from exchanges.streams.follow import LONGEST_PAUSE_S, POLL_S, PUBLISHED_AFTER_MS, Beat
 from exchanges.venues import registry
@@ -18,6 +19,8 @@ from traderai.lib import clock, groups
 pytestmark = pytest.mark.django_db
 QUARTER_MS = 900_000
 BTC, ETH, SOL = "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT"
+FUNDING = "/fapi/v1/fundingRate"
+HOUR_MS = 3_600_000
 KLINES, INFO, TIME, TICKER = "/fapi/v1/klines", "/fapi/v1/exchangeInfo", "/fapi/v1/time", "/fapi/v1/ticker/24hr"
 STORED = 20
 STORED_UNTIL_MS = START_MS + STORED * QUARTER_MS
@@ -102,6 +105,32 @@ def test_it_publishes_the_venues_prices_as_live_ticks(beat, venue, markets):
         }
         assert streams.latest_tick(market) == (market.pk, market.symbol, price, venue.state.now_ms, "venue")
     assert venue.called(TICKER) == [{}], "one request brings every price"
+
+
+def test_it_stores_the_funding_of_a_boundary_before_the_bar_of_it_is_told(beat, venue, markets):
+    at_ms = START_MS + 8 * HOUR_MS
+    venue.state.funding["BTCUSDT"] = FundingFrame(np.array([at_ms]), np.array([0.0003]))
+    known = {}
+
+    def hear(market_id, timestamp, **_):
+        known[market_id, timestamp] = candles.last_funding_ms(markets[0])
+
+    events.candle_closed.connect(hear)
+    beat(final_ms(32))  # the bar that begins at the boundary
+    events.candle_closed.disconnect(hear)
+    assert known[markets[0].pk, at_ms] == at_ms
+    assert candles.funding(markets[0]).rate.tolist() == [0.0003]
+    asked = len(venue.called(FUNDING))
+    beat(final_ms(33))
+    assert len(venue.called(FUNDING)) == asked, "once an hour is enough"
+
+
+def test_no_bar_waits_for_a_funding_rate(beat, venue, markets, closed):
+    venue.state.funding["BTCUSDT"] = FundingFrame(np.array([START_MS + 8 * HOUR_MS]), np.array([0.0003]))
+    venue.script(FUNDING, "status", status=500, times=99)
+    assert beat(final_ms(32)).bars == 2 * 13
+    assert closed[-1] == (ETH, 32)
+    assert candles.last_funding_ms(markets[0]) is None
 
 
 def test_it_stores_a_bar_that_has_closed_once_and_says_so(beat, venue, markets, closed):

@@ -119,8 +119,8 @@ def test_it_closes_at_the_open_after_48_hours(account, market):
 
 
 def test_it_pays_stored_funding_once_per_boundary_for_what_is_held_then(account, market):
-    FundingRate.objects.create(market=market, timestamp=START_MS + 8 * 3_600_000, rate=0.0004)
-    FundingRate.objects.create(market=market, timestamp=START_MS + 16 * 3_600_000, rate=-0.0002)
+    for hour, rate in ((0, 0.0001), (8, 0.0004), (16, -0.0002)):
+        FundingRate.objects.create(market=market, timestamp=START_MS + hour * 3_600_000, rate=rate)
     position, now = enter(account, market)
     until = START_MS + 16 * 3_600_000 + BAR_MS
     store(market, [(3000, 3001, 2999, 3000)] * ((until - now) // BAR_MS), now)
