@@ -9,6 +9,7 @@ PORT ?= 8000
 SPEED ?= 60
 DATA ?=
 RESET ?=
+ARGS ?= -n auto
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUNBUFFERED = 1
