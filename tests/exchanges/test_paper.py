@@ -116,6 +116,7 @@ def test_it_charges_funding_that_fell_due_between_two_bars_before_a_close_by_han
 
 
 def test_it_charges_the_pairs_own_rate_then(account, market):
+    FundingRate.objects.create(market=market, timestamp=START_MS - HOUR_MS, rate=0.0001)
     FundingRate.objects.create(market=market, timestamp=START_MS + HOUR_MS, rate=-0.0003)
     position = close_after_the_hour(account, market)
     assert position.funding == position.qty_opened * 3010 * Decimal("0.0003")
@@ -129,5 +130,5 @@ def test_it_charges_no_boundary_twice(account, market):
     say(market, 3000.0, decided + 5 * BAR_MS + 1)
     execution.close_position(Position.objects.get(), reason="manual")
     references = list(LedgerEntry.objects.filter(kind="funding").order_by("at").values_list("reference", flat=True))
-    assert references == [f"funding:{Position.objects.get().pk}:{decided + HOUR_MS}"]
+    assert references == [f"funding:{Position.objects.get().pk}:{decided + HOUR_MS}:default"]
     assert Order.objects.filter(state="filled").count() == 2
