@@ -3,7 +3,8 @@
 Within a bar time, in this order: entries at the open (decided on the close before, best expectancy first), funding, exits through
 exchanges.exits.step (pessimistic: liquidation, stop, then targets), marking to the close. The rules are the live risk gate's, in its order:
 daily loss, drawdown, open positions, one position per symbol, deviation, exchanges.risk.sizing, margin, and at the fill `price_moved`. Fees
-follow liquidity, takers slip, positions left at the end are closed at the last close and say so.
+follow liquidity, takers slip. A position that outlives its symbol's last bar is closed at that bar's close and says so: what is delisted
+is settled, and holds no place and no margin from then on.
 """
 
 from typing import Any, NamedTuple
@@ -319,6 +320,8 @@ def _loop(
     """The pass. Returns (number of trades, number of bar times, bar times with a position)."""
     n, m, t, exposed, day, start = bars.timestamp.shape[0], 0, 0, 0, -1, 0
     account, last_row = accounts[0], np.full(book.shape[0], -1, np.int64)
+    for row in range(n):
+        last_row[bars.symbol[row]] = row
     while start < n:
         now, stop, is_wanted = bars.timestamp[start], start, False
         while stop < n and bars.timestamp[stop] == now:
@@ -333,12 +336,15 @@ def _loop(
         exposed += account.held > 0
         for row in range(start, stop):
             s = bars.symbol[row]
-            p, last_row[s] = book[s], row
+            p = book[s]
             if p.signal_side != 0 and _signal_ends(p, bars.high[row], bars.low[row]):
                 p.signal_side = 0
             if p.qty > 0.0:
                 _pay_funding(p, account, bars, row)
                 reason = _carry(p, account, now, bars.open[row], bars.high[row], bars.low[row], bars.close[row], specs, rules, s)
+                if reason == 0 and row == last_row[s]:
+                    _leave(p, account, p.qty, bars.close[row], rules.slippage, specs.taker[s])
+                    reason, p.qty = END_OF_DATA, 0.0
                 if reason != 0:
                     _record(trades[m], p, account, s, row, reason)
                     m += 1
@@ -346,15 +352,6 @@ def _loop(
         account.peak = max(account.peak, equity[t])
         t += 1
         start = stop
-    for s in range(book.shape[0]):
-        p = book[s]
-        if p.qty > 0.0:
-            _leave(p, account, p.qty, bars.close[last_row[s]], rules.slippage, specs.taker[s])
-            p.qty = 0.0
-            _record(trades[m], p, account, s, last_row[s], END_OF_DATA)
-            m += 1
-    if t > 0:
-        equity[t - 1] = account.balance
     return m, t, exposed
 
 

@@ -70,13 +70,18 @@ def expectancy_interval(pnl: F, notional: F) -> Interval | None:
 
 
 def daily_returns(times: Ints, equity: F, capital: float) -> F:
-    """Simple returns from one UTC day's last equity to the next day's, the first from `capital`."""
+    """Simple returns from one UTC day's last equity to the next day's, the first from `capital`.
+
+    A day without a bar is a day without a change, not a day that is left out: fewer days would flatter what is annualised. An equity that
+    is used up returns -100 % once and nothing afterwards.
+    """
     if not times.shape[0]:
         return np.zeros(0)
     day = times // DAY_MS
-    last = np.append(day[1:] != day[:-1], True)
-    closes = np.concatenate(([capital], equity[last]))
-    return np.asarray(closes[1:] / closes[:-1] - 1.0)
+    newest = np.searchsorted(day, np.arange(day[0], day[-1] + 1), side="right") - 1
+    closes = np.maximum(np.concatenate(([capital], equity[newest])), 0.0)
+    used_up = closes[:-1] <= 0.0
+    return np.where(used_up, 0.0, closes[1:] / np.where(used_up, 1.0, closes[:-1]) - 1.0)
 
 
 def sharpe(returns: F) -> float | None:

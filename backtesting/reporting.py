@@ -11,7 +11,7 @@ from backtesting import kernel, metrics, preparation
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.preparation import Prepared
-from exchanges.models import Market, MarketKind, Provenance
+from exchanges.models import JobStatus, Market, MarketKind, Provenance
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import processing
@@ -80,7 +80,7 @@ def report(
         "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
         "metrics": {name: {**figure, "start": span["start"], "end": span["end"]} for name, figure in figures.items()},
         "notes": _notes(run),
-        "checks": _checks(run, prepared, bars, trades, bar_ms),
+        "checks": _checks(run, prepared, bars, candidates, trades, bar_ms),
     }
     params = {
         "template": template.slug,
@@ -162,7 +162,7 @@ def _notes(run: BacktestRun) -> list[str]:
         "After costs: maker and taker fees, slippage on what takes liquidity, funding at the stored rates, and at the default for every hour that none stands for.",
         "Pessimistic inside a bar: liquidation, then stop, then targets; targets need a trade-through; a gap fills at the open.",
         "Entries fill at the open of the bar after the decision, at the earliest.",
-        "Positions still open at the end are closed at the last close; they count in money, not in hit rate, win rate, profit factor or expectancy.",
+        "Positions still open at their market's last bar are closed at its close; they count in money, not in hit rate, win rate, profit factor or expectancy.",
         "Venue rules (steps, minimums, fees) are today's, applied to the whole span.",
         "The symbols were chosen today: coins that have disappeared since are missing, which flatters any strategy.",
     ]
@@ -171,8 +171,31 @@ def _notes(run: BacktestRun) -> list[str]:
     return notes
 
 
-def _checks(run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, trades: kernel.Trades, bar_ms: int) -> list[dict[str, str]]:
-    """Verdicts with their numbers (fill timing, ambiguous bars, gaps, zero volume, sample, concentration)."""
+def _compared(run: BacktestRun, start_ms: int, end_ms: int) -> int:
+    """How many other models of the scope nobody's runs (the promotion's, the command's) have tried on time of this span."""
+    tried = BacktestRun.objects.filter(user=None, status=JobStatus.DONE, start_ms__lt=end_ms, end_ms__gt=start_ms)
+    assert run.model is not None
+    return tried.filter(model__scope=run.model.scope).exclude(model=run.model).values("model").distinct().count()
+
+
+def _claim(candidates: kernel.Candidates, trades: kernel.Trades) -> tuple[bool, str]:
+    """Whether the chance of TP1 that the model gave these positions lies within the interval of how often they reached it."""
+    closed = trades.reason != kernel.END_OF_DATA
+    n, hits = int(closed.sum()), int((trades.tps[closed] >= 1).sum())
+    seen = metrics.wilson(hits, n)
+    if seen is None:
+        return True, "no trades"
+    claimed = float(candidates.probability[trades.decided[closed]].mean())
+    detail = (
+        f"TP1 was given {claimed:.1%} on average and reached by {hits / n:.1%} of {n} (95 % interval {seen.low:.1%} to {seen.high:.1%})"
+    )
+    return seen.low <= claimed <= seen.high, detail
+
+
+def _checks(
+    run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, candidates: kernel.Candidates, trades: kernel.Trades, bar_ms: int
+) -> list[dict[str, str]]:
+    """Verdicts with their numbers (fill timing, ambiguous bars, gaps, zero volume, selection, calibration, sample, concentration)."""
     assert run.model is not None
     n = int(trades.pnl.shape[0])
     early = int((trades.entered <= trades.decided).sum())
@@ -185,6 +208,9 @@ def _checks(run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, t
     perpetual = [item for item in prepared if item.market.kind == MarketKind.PERPETUAL]
     unknown = sum(int((preparation.funding_due(item).cost > 0.0).sum()) for item in perpetual)
     charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
+    others = _compared(run, int(bars.timestamp[0]), int(bars.timestamp[-1]) + bar_ms)
+    flattery = ", and the better of several is flattered by its luck" if others else ""
+    is_kept, told = _claim(candidates, trades)
 
     def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
         return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}
@@ -196,6 +222,8 @@ def _checks(run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, t
         verdict("Gaps in the candles", False, expected > 0 and missing / expected > GAP_WARN, f"{missing} of {expected} bars missing"),
         verdict("Bars without volume", False, expected > 0 and silent / expected > GAP_WARN, f"{silent} of {expected} bars"),
         verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} hours of perpetuals have no stored rate and pay the default"),
+        verdict("Not chosen by this time", False, others > 0, f"{others} other models of its scope were compared with it on time of this span{flattery}"),
+        verdict("Probability claimed and seen", False, not is_kept, told),
         verdict("Sample size", False, _counts(trades)[0] < metrics.ENOUGH_TRADES, metrics.sample_note(_counts(trades)[0])),
         verdict("Without the five best trades", False, n > 0 and float(trades.pnl.sum() - best) <= 0.0 < float(trades.pnl.sum()), f"net {float(trades.pnl.sum() - best):+.2f} instead of {float(trades.pnl.sum()):+.2f}"),
     ]  # fmt: skip

@@ -74,6 +74,12 @@ def start(
     judged = model or registry.champion()
     if judged is None:
         raise NotRunnable("model: there is no champion yet; train one first (manage.py train --symbols ...)", field="model")
+    if judged.timeframe != settings.BASE_TIMEFRAME:
+        raise NotRunnable(
+            f"model: version {judged.version} learned from {judged.timeframe} bars and cannot judge {settings.BASE_TIMEFRAME} bars; "
+            f"train one with --timeframe {settings.BASE_TIMEFRAME}",
+            field="model",
+        )
     if start_ms is not None and start_ms == judged.oos_start_ms // DAY_MS * DAY_MS:
         start_ms = judged.oos_start_ms  # the day on which out-of-sample time begins means that moment
     _check_span(judged, markets, start_ms, end_ms)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from exchanges.costs import CostModel
 from exchanges.exits import TAKE_PROFIT_1, ExitPlan, opening_state, step
 from exchanges.ports import CandleFrame
+from exchanges.timeframes import TIMEFRAME_MS
 from signals.plan import PlanConfig
 
 HOUR_MS = 3_600_000
@@ -21,8 +22,8 @@ UNKNOWN = -1
 class Outcomes(NamedTuple):
     """Arrays of shape [n, 2], second axis LONG, SHORT; one row per deciding bar.
 
-    tp1_hit    -- int8: 1 TP1 was hit before the stop, 0 it was not, -1 unknown (no ATR, the next open was already beyond stop or TP1, or the
-                  data ends before the position is flat)
+    tp1_hit    -- int8: 1 TP1 was hit before the stop, 0 it was not, -1 unknown (no ATR, the next bar is missing, its open was already beyond
+                  stop or TP1, or the data ends before the position is flat)
     result_atr -- float64: price result over the opened quantity in ATR, BEFORE fees, slippage and funding; NaN when unknown
     end_index  -- int64: row of the bar at which the position was flat (t1); -1 when unknown
     net_pct    -- float64: the same result in % of notional AFTER fees by liquidity, slippage and funding for the hours held; NaN when unknown
@@ -35,11 +36,11 @@ class Outcomes(NamedTuple):
 
 
 @njit(cache=True)
-def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms):  # noqa: E741
+def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, bar_ms):  # noqa: E741
     """Replay one side from the open of bar i + 1. Returns (tp1_hit, result_atr, end_index, net_pct)."""
     n = timestamp.shape[0]
     unknown = (-1, np.nan, -1, np.nan)
-    if i + 1 >= n or not atr > 0.0:
+    if i + 1 >= n or not atr > 0.0 or timestamp[i + 1] - timestamp[i] != bar_ms:
         return unknown
     stop_atr, tp1_atr, tp2_atr, tp3_atr, trail_atr, share1, share2, share3 = plan
     maker, taker, slippage, funding_per_hour = rates
@@ -69,7 +70,7 @@ def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms):  
 
 
 @njit(cache=True)
-def _replay(timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, rows):  # noqa: E741
+def _replay(timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, bar_ms, rows):  # noqa: E741
     n = timestamp.shape[0]
     hit = np.full((n, 2), -1, dtype=np.int8)
     result, net = np.full((n, 2), np.nan), np.full((n, 2), np.nan)
@@ -77,7 +78,7 @@ def _replay(timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, rows):  # noqa
     for i in rows:
         for column in range(2):
             side = 1 if column == 0 else -1
-            outcome = _replay_1d(i, side, timestamp, o, h, l, c, atr[i], plan, rates, max_hold_ms)
+            outcome = _replay_1d(i, side, timestamp, o, h, l, c, atr[i], plan, rates, max_hold_ms, bar_ms)
             hit[i, column], result[i, column], end[i, column], net[i, column] = outcome
     return hit, result, end, net
 
@@ -94,7 +95,7 @@ def outcomes(
     rates = (costs.fee_rate(maker=True), costs.fee_rate(maker=False), costs.slippage_bps * 1e-4, costs.funding_bps_per_hour * 1e-4)
     chosen = np.arange(len(frame), dtype=np.int64) if rows is None else rows
     columns = (frame.timestamp, frame.open, frame.high, frame.low, frame.close)
-    return Outcomes(*_replay(*columns, atr, plan, rates, config.max_hold_ms, chosen))
+    return Outcomes(*_replay(*columns, atr, plan, rates, config.max_hold_ms, TIMEFRAME_MS[frame.timeframe], chosen))
 
 
 @njit(cache=True)

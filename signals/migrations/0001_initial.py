@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 (
                     "oos_start_ms",
                     models.BigIntegerField(
-                        help_text="First bar that no part of training, calibration or selection has seen: purge and embargo included."
+                        help_text="First bar that no part of training or calibration has seen: purge and embargo included."
                     ),
                 ),
                 ("data_hash", models.CharField(max_length=64)),

@@ -34,7 +34,7 @@ class ModelVersion(models.Model):
     train_start_ms = models.BigIntegerField()
     train_end_ms = models.BigIntegerField(help_text="Open of the last bar whose label was used, ms UTC.")
     oos_start_ms = models.BigIntegerField(
-        help_text="First bar that no part of training, calibration or selection has seen: purge and embargo included."
+        help_text="First bar that no part of training or calibration has seen: purge and embargo included."
     )
     data_hash = models.CharField(max_length=64)
     artefact = models.CharField(max_length=200, help_text="Folder below MODEL_DIR.")

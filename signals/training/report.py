@@ -32,8 +32,13 @@ class Judged(NamedTuple):
 
 def _figures(panel: Panel, side: int, rows: NDArray[np.int64], judged: Judged) -> dict[str, Any]:
     return figures.describe(
-        panel.y[rows, side], judged.score[rows], judged.probability[rows], panel.net_pct[rows, side], panel.weight[rows, side]
-    )
+        panel.y[rows, side], judged.score[rows], judged.probability[rows], panel.net_pct[rows, side], panel.weight[rows, side],
+        panel.start_ms[rows],
+    )  # fmt: skip
+
+
+def _independent(panel: Panel, side: int) -> float:
+    return figures.independent(panel.y[:, side].astype(np.float64), panel.weight[:, side], panel.start_ms)
 
 
 def _groups(panel: Panel, group: NDArray[np.int64], names: dict[int, str], honest: dict[int, Judged]) -> dict[str, Any]:
@@ -73,10 +78,12 @@ def metrics(
         rows = np.flatnonzero(np.isfinite(honest[side].probability))
         name = SIDE_NAME[side]
         overall[name] = {"span": span(panel.bar_ms[rows]), **_figures(panel, side, rows, honest[side])}
-        table[name] = figures.calibration_table(panel.y[rows, side], honest[side].probability[rows], panel.weight[rows, side])
+        table[name] = figures.calibration_table(
+            panel.y[rows, side], honest[side].probability[rows], panel.weight[rows, side], panel.start_ms[rows]
+        )
     return {
         "span": span(panel.bar_ms),
-        "independent_samples": {SIDE_NAME[side]: round(float(panel.weight[:, side].sum()), 1) for side in SIDES},
+        "independent_samples": {SIDE_NAME[side]: round(_independent(panel, side), 1) for side in SIDES},
         "text": verdict(overall, shuffled),
         "overall": overall,
         "folds": [_fold(panel, oof, honest, number) for number in range(1, params.folds + 1)],

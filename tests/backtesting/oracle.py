@@ -98,11 +98,6 @@ class Oracle:
                     self.live_through(symbol, market[number])
             self.curve.append(self.equity())
             self.peak = max(self.peak, self.equity())
-        for symbol in sorted(self.held):
-            last = self.bars[symbol][max(self.bars[symbol])]
-            self.exit(self.held[symbol], None, last[4], "end_of_data", False, last[0])
-        if self.curve:
-            self.curve[-1] = self.balance
         return self
 
     def enter(self, number):
@@ -175,6 +170,8 @@ class Oracle:
         held.mark = close
         for share, price, reason, rests in stop_first(held, self.at(number), bar, (self.rules.share1, self.rules.share2)):
             self.exit(held, share, price, reason, rests, number)
+        if symbol in self.held and number == max(self.bars[symbol]):
+            self.exit(held, None, close, "end_of_data", False, number)
 
     def exit(self, held, share, price, reason, rests, number):
         qty = held.left

@@ -204,6 +204,17 @@ def test_it_carries_symbols_whose_histories_begin_and_end_apart():
     assert ((result.times - START_MS) // BAR_MS).tolist() == [0, 1, 2, 4, 5, 6]
 
 
+def test_it_gives_the_place_and_the_margin_of_a_delisted_symbol_to_others():
+    rows = [FLAT, FLAT, FLAT, FLAT, FLAT, FLAT]
+    bars = make_bars(rows, symbols=[0, 1, 0, 1, 1, 1], times=[0, 0, 1, 1, 2, 3])
+    candidates = make_candidates(6, {0: LONG, 4: LONG})  # symbol 0 has no bar after its entry
+    result = kernel.simulate(bars, candidates, make_specs(2, **FREE), make_rules(max_open=1))
+    assert result.trades.symbol.tolist() == [0, 1]
+    assert result.trades.left.tolist() == [2, 5]
+    assert result.refused == {}
+    assert result.equity[-1] == result.balance
+
+
 def test_it_is_liquidated_before_a_stop_beyond_the_liquidation_price():
     """The sizing never lets that happen; a venue's maintenance margin far above the assumed one can."""
     bars = make_bars([FLAT, (100.0, 100.1, 97.0, 97.5)])

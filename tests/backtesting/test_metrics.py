@@ -35,8 +35,13 @@ def test_it_expects_in_percent_of_notional():
 def test_it_takes_the_last_equity_of_each_day():
     times = np.array([0, DAY // 2, DAY, DAY + 1, 3 * DAY])
     got = metrics.daily_returns(times, np.array([100.0, 110.0, 120.0, 121.0, 60.5]), 100.0)
-    assert got == pytest.approx([0.1, 0.1, -0.5])
+    assert got == pytest.approx([0.1, 0.1, 0.0, -0.5])  # the day without a bar is a day, too
     assert metrics.daily_returns(np.zeros(0, np.int64), np.zeros(0), 100.0).shape == (0,)
+
+
+def test_a_used_up_account_loses_everything_once_and_nothing_afterwards():
+    got = metrics.daily_returns(np.arange(4) * DAY, np.array([50.0, -20.0, -30.0, 5.0]), 100.0)
+    assert got == pytest.approx([-0.5, -1.0, 0.0, 0.0])
 
 
 def test_it_annualises_by_the_root_of_365():

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from backtesting import preparation, promotion, runs
+from backtesting import exports, preparation, promotion, runs
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
 from exchanges.models import Position
@@ -62,8 +62,42 @@ def test_it_touches_nothing_before_out_of_sample_time_and_fills_after_the_decisi
     trades = list(run.trades.all())
     assert all(trade.signal_ms >= champion.oos_start_ms for trade in trades)
     assert all(trade.entry_ms == trade.signal_ms + scenes.BAR_MS for trade in trades)
-    assert {check["name"]: check["verdict"] for check in run.metrics["checks"]}["Out-of-sample time only"] == "pass"
+    verdicts = {check["name"]: check["verdict"] for check in run.metrics["checks"]}
+    assert (verdicts["Out-of-sample time only"], verdicts["Not chosen by this time"]) == ("pass", "pass")
     assert sum(trade.pnl for trade in trades) == pytest.approx(run.metrics["metrics"]["final_equity"]["value"] - 1000, abs=1e-6)
+
+
+def test_it_says_when_the_model_claimed_more_than_came(learners, db):
+    """A model that is sure of every rise, on a market that only falls."""
+    frame = make_series(BARS, symbol=BTC, seed=7)
+    fall = np.exp(-0.001 * np.arange(len(frame)))
+    prices = (column * fall for column in (frame.open, frame.high, frame.low, frame.close))
+    market = scenes.make_market(BTC, frame=CandleFrame(BTC, "15m", frame.timestamp, *prices, frame.volume))
+    scenes.make_champion(scenes.make_ensemble(learners, long=0.9), oos_start_ms=candles.last_open_ms(market, "15m") - 600 * scenes.BAR_MS)
+    run = done(start(symbols=[BTC], capital=1_000_000))
+    check = next(check for check in run.metrics["checks"] if check["name"] == "Probability claimed and seen")
+    assert check["verdict"] == "warn"
+    assert "TP1 was given 90.0% on average and reached by" in check["detail"]
+
+
+def test_its_figures_follow_from_the_trades_it_hands_out(champion):
+    """Recomputed from the exported list alone, by their definitions."""
+    run = done(start())
+    cells = [dict(zip(exports.HEADER, row, strict=True)) for row in exports.rows(run)]
+    closed = [cell for cell in cells if cell["exit_reason"] != "end_of_data"]
+    value = {name: figure["value"] for name, figure in run.metrics["metrics"].items()}
+    gains, losses = (sum(abs(cell["pnl"]) for cell in closed if (cell["pnl"] > 0) == won) for won in (True, False))
+    assert value["hit_rate_tp1"] == pytest.approx(sum(cell["tps_hit"] >= 1 for cell in closed) / len(closed))
+    assert value["win_rate"] == pytest.approx(sum(cell["pnl"] > 0 for cell in closed) / len(closed))
+    assert value["profit_factor"] == pytest.approx(gains / losses)
+    assert value["expectancy_pct"] == pytest.approx(
+        sum(100 * cell["pnl"] / (cell["qty"] * cell["entry_price"]) for cell in closed) / len(closed)
+    )
+    assert value["total_return_pct"] == pytest.approx(sum(cell["pnl"] for cell in cells) / 1000 * 100)
+    for cell in cells:
+        sign = 1 if cell["side"] == "long" else -1
+        gross = sign * (cell["exit_price"] - cell["entry_price"]) * cell["qty"]
+        assert cell["pnl"] == pytest.approx(gross - cell["fees"] + cell["funding"], abs=1e-9)
 
 
 def test_it_gives_the_same_answer_twice(champion):
@@ -187,6 +221,14 @@ def test_it_needs_candles_after_the_training(champion):
         start()
 
 
+def test_it_asks_no_model_of_another_timeframe(champion):
+    ModelVersion.objects.filter(pk=champion.pk).update(timeframe="1h")
+    with pytest.raises(UserError, match="learned from 1h bars") as caught:
+        start()
+    assert caught.value.field == "model"
+    assert BacktestRun.objects.count() == 0
+
+
 def test_it_never_mixes_a_simulated_model_with_real_prices(champion):
     ModelVersion.objects.update(provenance="file")
     with pytest.raises(UserError, match="both be simulated or both be real"):
@@ -267,6 +309,10 @@ def test_it_promotes_the_better_one_with_its_figures(db, learners, monkeypatch):
     assert {run.requested_start_ms for run in BacktestRun.objects.all()} == {judged.oos_start_ms}
     quiet.refresh_from_db()
     assert quiet.status == ModelStatus.ARCHIVED
+    # The time that chose it is no longer unseen, and a report on it says so.
+    checks = {check["name"]: check for check in done(start()).metrics["checks"]}
+    assert checks["Not chosen by this time"]["verdict"] == "warn"
+    assert checks["Not chosen by this time"]["detail"].startswith("1 other models")
 
 
 def test_it_judges_what_a_lost_message_left_behind(champion, learners):

@@ -114,6 +114,14 @@ def test_an_open_beyond_stop_or_tp1_is_no_entry(opening: float) -> None:
     assert np.isnan(out.result_atr[0]).all()
 
 
+def test_nothing_is_entered_across_a_gap_and_what_is_held_over_one_ends_after_it() -> None:
+    frame = candle_table("100 101 99 100\n" * 8)
+    gapped = picked(frame, [0, 1, 2, 4, 5, 6, 7])  # the bar after row 2 is missing
+    out = labels.outcomes(gapped, np.full(7, 10.0), PLAN, FREE)
+    assert out.end_index[:4, LONG].tolist() == [4, 5, -1, -1]
+    assert out.tp1_hit[2].tolist() == [-1, -1]
+
+
 def test_a_position_still_open_at_the_end_of_the_data_is_unknown() -> None:
     out = outcome("100 101 99 100\n100 116 100 115\n115 116 114 115")
     assert out.tp1_hit[0, LONG] == -1
