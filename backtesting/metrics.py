@@ -91,6 +91,15 @@ def sharpe(returns: F) -> float | None:
     return float(returns.mean() / returns.std(ddof=1) * np.sqrt(DAYS_A_YEAR))
 
 
+def sharpe_interval(returns: F) -> Interval | None:
+    """95 % interval of the annualised ratio for independent daily returns (A. W. Lo, 2002); None where the ratio is."""
+    ratio = sharpe(returns)
+    if ratio is None:
+        return None
+    half = Z95 * np.sqrt((DAYS_A_YEAR + ratio**2 / 2.0) / returns.shape[0])
+    return Interval(float(ratio - half), float(ratio + half))
+
+
 def sortino(returns: F) -> float | None:
     """Mean over downside deviation from 0 over ALL days, times sqrt(365) (F. Sortino and L. Price, 1994). None without a losing day."""
     if returns.shape[0] < 2:

@@ -126,7 +126,7 @@ def _figures(trades: kernel.Trades, result: kernel.Result, capital: float, hold:
         "win_rate": figure(metrics.hit_rate(wins, n), n, no_trades, metrics.wilson(wins, n)),
         "profit_factor": figure(metrics.profit_factor(pnl), n, "no losing trade" if n else no_trades),
         "expectancy_pct": figure(metrics.expectancy_pct(pnl, notional), n, no_trades, metrics.expectancy_interval(pnl, notional)),
-        "sharpe": figure(metrics.sharpe(days), int(days.shape[0]), few_days),
+        "sharpe": figure(metrics.sharpe(days), int(days.shape[0]), few_days, metrics.sharpe_interval(days)),
         "sortino": figure(metrics.sortino(days), int(days.shape[0]), "no losing day"),
         "max_drawdown_pct": figure(metrics.max_drawdown_pct(result.equity, capital), bars, "no bars"),
         "max_drawdown_days": figure(metrics.max_drawdown_days(result.times, result.equity, capital), bars, "no bars"),

@@ -15,6 +15,8 @@ FLOOR = 1e-6
 MAX_BINS = 50
 BIN_LABELS = 20.0
 PRIOR_LABELS = 20.0
+DRIFT_LABELS = 100.0
+"""Independent labels after which half of what a base rate has above a fair game's is believed."""
 
 
 class Calibration(NamedTuple):
@@ -76,6 +78,17 @@ def isotonic(label: NDArray[np.int8], probability: Array, weight: Array) -> Cali
     drawn = [(size, x, (size * mean + PRIOR_LABELS * base) / (size + PRIOR_LABELS)) for size, x, mean in pools]
     rising = _pooled(drawn)
     return Calibration(tuple(x for _, x, _ in rising), tuple(mean for _, _, mean in rising))
+
+
+def sober(calibration: Calibration, *, base_rate: float, independent: float, fair: float) -> Calibration:
+    """The same map, lowered by what the base rate may owe to a lucky stretch.
+
+    A coin that happened to rise while it was watched hits every long target more often than a fair game would, and a map fitted there calls
+    any long a winner. So the base rate's excess over `fair` is believed as far as its `independent` labels go: n / (n + DRIFT_LABELS) of
+    it. A base rate below `fair` is left alone.
+    """
+    doubt = max(0.0, base_rate - fair) * DRIFT_LABELS / (independent + DRIFT_LABELS)
+    return Calibration(calibration.raw, tuple(max(0.0, mean - doubt) for mean in calibration.calibrated))
 
 
 def _pooled(points: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:

@@ -40,6 +40,11 @@ class PlanConfig:
         return self.max_hold_ms / 3_600_000
 
     @property
+    def fair_chance(self) -> float:
+        """The most that a price without drift would reach TP1 before the stop (gambler's ruin); the time stop takes from it."""
+        return self.stop_atr / (self.stop_atr + self.tp1_atr)
+
+    @property
     def ladder_atr(self) -> float:
         """The ladder's weighted gain in ATR when every take-profit is reached."""
         return self.shares[0] * self.tp1_atr + self.shares[1] * self.tp2_atr + self.shares[2] * self.tp3_atr

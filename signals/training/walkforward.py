@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from signals import ensemble, folds
 from signals.learners import KINDS, learner
+from signals.plan import PlanConfig
 from signals.ports import SIDES, Learner
 from signals.training import figures
 from signals.training.panel import Panel, UnusableHistory
@@ -103,7 +104,10 @@ def blend(panel: Panel, side: int, raw: Array, rows: NDArray[np.int64]) -> Blend
     """Weights and calibration from the out-of-fold predictions `raw` [m, kinds] of `rows`."""
     y, weight = panel.y[rows, side], panel.weight[rows, side]
     weights = ensemble.blend_weights(y, raw[rows], weight)
-    return Blend(weights, ensemble.isotonic(y, raw[rows] @ np.array(weights), weight))
+    calibration = ensemble.isotonic(y, raw[rows] @ np.array(weights), weight)
+    independent = figures.independent(y.astype(np.float64), weight, panel.start_ms[rows])
+    base_rate = float(np.average(y, weights=weight))
+    return Blend(weights, ensemble.sober(calibration, base_rate=base_rate, independent=independent, fair=PlanConfig().fair_chance))
 
 
 def honest_probabilities(panel: Panel, side: int, oof: OutOfFold, params: TrainingParams) -> Array:

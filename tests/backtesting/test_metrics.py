@@ -53,6 +53,16 @@ def test_it_annualises_by_the_root_of_365():
     assert metrics.sortino(returns) is None
 
 
+def test_its_sharpe_ratio_says_how_little_a_short_span_tells():
+    rng = np.random.default_rng(5)
+    ratios = [metrics.sharpe(rng.normal(0.0005, 0.01, 365)) for _ in range(2_000)]
+    low, high = metrics.sharpe_interval(rng.normal(0.0005, 0.01, 365))
+    assert (high - low) / 2 == pytest.approx(1.96 * np.std(ratios), rel=0.05)
+    week = metrics.sharpe_interval(np.array([0.01, -0.005, 0.02, 0.0, 0.01, -0.01, 0.015]))
+    assert week.low < 0.0 < week.high
+    assert metrics.sharpe_interval(np.array([0.01, 0.01])) is None
+
+
 def test_it_measures_falls_from_the_peak_and_how_long_they_last():
     times, equity = np.arange(6) * DAY, np.array([90.0, 120.0, 60.0, 90.0, 119.0, 130.0])
     assert metrics.drawdown_pct(equity, 100.0) == pytest.approx([10.0, 0.0, 50.0, 25.0, 100 / 120, 0.0])
