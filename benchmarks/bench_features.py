@@ -57,7 +57,7 @@ def plain_labels(frame: CandleFrame, atr: np.ndarray, config: PlanConfig, rows: 
     columns = (frame.timestamp, frame.open, frame.high, frame.low, frame.close)
     for i in rows:
         for side in (1, -1):
-            labels._replay_1d.py_func(i, side, *columns, atr[i], plan, (2e-4, 5e-4, 3e-4, 1e-4), config.max_hold_ms)
+            labels._replay_1d.py_func(i, side, *columns, atr[i], plan, (2e-4, 5e-4, 3e-4, 1e-4), config.max_hold_ms, 900_000)
 
 
 def main() -> None:
