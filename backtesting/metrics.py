@@ -39,8 +39,9 @@ def hit_rate(hits: int, n: int) -> float | None:
     return hits / n if n else None
 
 
-def wilson(hits: int, n: int) -> Interval | None:
-    """95 % interval of a share (E. B. Wilson, 1927): honest for few trades, where the normal interval is not."""
+def wilson(hits: float, n: float) -> Interval | None:
+    """95 % interval of a share (E. B. Wilson, 1927): honest for few trades, where the normal interval is not. Neither has to be whole:
+    n may be a number of independent trades."""
     if n == 0:
         return None
     share, z2 = hits / n, Z95**2
@@ -60,12 +61,12 @@ def expectancy_pct(pnl: F, notional: F) -> float | None:
     return float(np.mean(pnl / notional) * 100) if pnl.shape[0] else None
 
 
-def expectancy_interval(pnl: F, notional: F) -> Interval | None:
-    """95 % interval of the mean (normal approximation); None for fewer than two trades."""
+def expectancy_interval(pnl: F, notional: F, independent: float) -> Interval | None:
+    """95 % interval of the mean (normal approximation) of trades worth `independent` ones; None for fewer than two trades."""
     if pnl.shape[0] < 2:
         return None
     share = pnl / notional * 100
-    half = Z95 * share.std(ddof=1) / np.sqrt(share.shape[0])
+    half = Z95 * share.std(ddof=1) / np.sqrt(independent)
     return Interval(float(share.mean() - half), float(share.mean() + half))
 
 

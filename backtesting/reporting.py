@@ -16,6 +16,7 @@ from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import processing
 from signals.ports import Template
+from signals.training import figures as training_figures
 from traderai.lib import clock
 
 MOST_POINTS = 2_000
@@ -58,7 +59,7 @@ def report(
     histories = [History(item.frame.timestamp, item.frame.open, item.frame.close) for item in prepared]
     hold = metrics.buy_and_hold(result.times, histories, capital)
     n, left_open = _counts(trades)
-    figures = _figures(trades, result, capital, hold)
+    figures = _figures(bars, trades, result, capital, hold)
     costs = markets[0].costs
     found = {
         "span": span,
@@ -103,12 +104,25 @@ def _counts(trades: kernel.Trades) -> tuple[int, int]:
     return int(trades.reason.shape[0]) - left_open, left_open
 
 
-def _figures(trades: kernel.Trades, result: kernel.Result, capital: float, hold: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+def _independent(values: NDArray[Any], bars: kernel.Bars, entered: NDArray[np.int64]) -> float:
+    """How many independent trades these are worth: markets that move together win and lose together."""
+    return training_figures.independent(values.astype(np.float64), np.ones(values.shape[0]), bars.timestamp[entered])
+
+
+def _rate_interval(hit: NDArray[np.bool_], bars: kernel.Bars, entered: NDArray[np.int64]) -> Interval | None:
+    independent = _independent(hit, bars, entered)
+    return metrics.wilson(float(hit.mean()) * independent, independent) if hit.size else None
+
+
+def _figures(
+    bars: kernel.Bars, trades: kernel.Trades, result: kernel.Result, capital: float, hold: NDArray[np.float64]
+) -> dict[str, dict[str, Any]]:
     """Rates and means are over positions that their plan closed; money is over all, those closed at the last close included."""
     n, left_open = _counts(trades)
     is_closed = trades.reason != kernel.END_OF_DATA
     pnl, notional, tps = trades.pnl[is_closed], (trades.qty * trades.entry)[is_closed], trades.tps[is_closed]
-    hits, wins = int((tps >= 1).sum()), int((pnl > 0).sum())
+    entered, hit, won = trades.entered[is_closed], tps >= 1, pnl > 0
+    expectancy = metrics.expectancy_interval(pnl, notional, _independent(pnl / notional, bars, entered))
     days = metrics.daily_returns(result.times, result.equity, capital)
     no_trades, few_days = "no trades", "needs two days whose returns differ"
 
@@ -120,24 +134,24 @@ def _figures(trades: kernel.Trades, result: kernel.Result, capital: float, hold:
             found |= {"low": interval.low, "high": interval.high}
         return found
 
-    bars = int(result.times.shape[0])
+    moments = int(result.times.shape[0])
     return {
-        "hit_rate_tp1": figure(metrics.hit_rate(hits, n), n, no_trades, metrics.wilson(hits, n)),
-        "win_rate": figure(metrics.hit_rate(wins, n), n, no_trades, metrics.wilson(wins, n)),
+        "hit_rate_tp1": figure(metrics.hit_rate(int(hit.sum()), n), n, no_trades, _rate_interval(hit, bars, entered)),
+        "win_rate": figure(metrics.hit_rate(int(won.sum()), n), n, no_trades, _rate_interval(won, bars, entered)),
         "profit_factor": figure(metrics.profit_factor(pnl), n, "no losing trade" if n else no_trades),
-        "expectancy_pct": figure(metrics.expectancy_pct(pnl, notional), n, no_trades, metrics.expectancy_interval(pnl, notional)),
+        "expectancy_pct": figure(metrics.expectancy_pct(pnl, notional), n, no_trades, expectancy),
         "sharpe": figure(metrics.sharpe(days), int(days.shape[0]), few_days, metrics.sharpe_interval(days)),
         "sortino": figure(metrics.sortino(days), int(days.shape[0]), "no losing day"),
-        "max_drawdown_pct": figure(metrics.max_drawdown_pct(result.equity, capital), bars, "no bars"),
-        "max_drawdown_days": figure(metrics.max_drawdown_days(result.times, result.equity, capital), bars, "no bars"),
+        "max_drawdown_pct": figure(metrics.max_drawdown_pct(result.equity, capital), moments, "no bars"),
+        "max_drawdown_days": figure(metrics.max_drawdown_days(result.times, result.equity, capital), moments, "no bars"),
         "total_return_pct": figure(metrics.total_return_pct(result.balance, capital), n + left_open),
         "final_equity": figure(result.balance, n + left_open),
         "trades": figure(n, n),
         "open_at_end": figure(left_open, left_open),
         "fees": figure(float(trades.fees.sum()), n + left_open),
         "funding": figure(float(trades.funding.sum()), n + left_open),
-        "exposure_pct": figure(result.exposure * 100.0, bars),
-        "buy_and_hold_pct": figure(float(hold[-1] / capital - 1.0) * 100.0 if hold.shape[0] else None, bars, "no bars"),
+        "exposure_pct": figure(result.exposure * 100.0, moments),
+        "buy_and_hold_pct": figure(float(hold[-1] / capital - 1.0) * 100.0 if hold.shape[0] else None, moments, "no bars"),
     }
 
 
@@ -178,17 +192,15 @@ def _compared(run: BacktestRun, start_ms: int, end_ms: int) -> int:
     return tried.filter(model__scope=run.model.scope).exclude(model=run.model).values("model").distinct().count()
 
 
-def _claim(candidates: kernel.Candidates, trades: kernel.Trades) -> tuple[bool, str]:
+def _claim(bars: kernel.Bars, candidates: kernel.Candidates, trades: kernel.Trades) -> tuple[bool, str]:
     """Whether the chance of TP1 that the model gave these positions lies within the interval of how often they reached it."""
     closed = trades.reason != kernel.END_OF_DATA
-    n, hits = int(closed.sum()), int((trades.tps[closed] >= 1).sum())
-    seen = metrics.wilson(hits, n)
+    hit = trades.tps[closed] >= 1
+    seen = _rate_interval(hit, bars, trades.entered[closed])
     if seen is None:
         return True, "no trades"
     claimed = float(candidates.probability[trades.decided[closed]].mean())
-    detail = (
-        f"TP1 was given {claimed:.1%} on average and reached by {hits / n:.1%} of {n} (95 % interval {seen.low:.1%} to {seen.high:.1%})"
-    )
+    detail = f"TP1 was given {claimed:.1%} on average and reached by {hit.mean():.1%} of {hit.size} (95 % interval {seen.low:.1%} to {seen.high:.1%})"
     return seen.low <= claimed <= seen.high, detail
 
 
@@ -210,7 +222,7 @@ def _checks(
     charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
     others = _compared(run, int(bars.timestamp[0]), int(bars.timestamp[-1]) + bar_ms)
     flattery = ", and the better of several is flattered by its luck" if others else ""
-    is_kept, told = _claim(candidates, trades)
+    is_kept, told = _claim(bars, candidates, trades)
 
     def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
         return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}
@@ -222,7 +234,7 @@ def _checks(
         verdict("Gaps in the candles", False, expected > 0 and missing / expected > GAP_WARN, f"{missing} of {expected} bars missing"),
         verdict("Bars without volume", False, expected > 0 and silent / expected > GAP_WARN, f"{silent} of {expected} bars"),
         verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} hours of perpetuals have no stored rate and pay the default"),
-        verdict("Not chosen by this time", False, others > 0, f"{others} other models of its scope were compared with it on time of this span{flattery}"),
+        verdict("Not chosen by this time", False, others > 0, f"other models of its scope tried on time of this span: {others}{flattery}"),
         verdict("Probability claimed and seen", False, not is_kept, told),
         verdict("Sample size", False, _counts(trades)[0] < metrics.ENOUGH_TRADES, metrics.sample_note(_counts(trades)[0])),
         verdict("Without the five best trades", False, n > 0 and float(trades.pnl.sum() - best) <= 0.0 < float(trades.pnl.sum()), f"net {float(trades.pnl.sum() - best):+.2f} instead of {float(trades.pnl.sum()):+.2f}"),

@@ -26,10 +26,10 @@ def test_it_divides_gains_by_losses_or_says_nothing():
 def test_it_expects_in_percent_of_notional():
     pnl, notional = np.array([2.0, -1.0]), np.array([100.0, 50.0])
     assert metrics.expectancy_pct(pnl, notional) == 0.0
-    low, high = metrics.expectancy_interval(pnl, notional)
+    low, high = metrics.expectancy_interval(pnl, notional, 2.0)
     assert (low, high) == pytest.approx((-3.9199, 3.9199), abs=1e-3)  # deviation 2.828, two trades
     assert metrics.expectancy_pct(np.zeros(0), np.zeros(0)) is None
-    assert metrics.expectancy_interval(pnl[:1], notional[:1]) is None
+    assert metrics.expectancy_interval(pnl[:1], notional[:1], 1.0) is None
 
 
 def test_it_takes_the_last_equity_of_each_day():

@@ -80,6 +80,19 @@ def test_it_says_when_the_model_claimed_more_than_came(learners, db):
     assert "TP1 was given 90.0% on average and reached by" in check["detail"]
 
 
+def test_it_counts_trades_of_markets_that_move_as_one_once(learners, db):
+    """The same candles under two names: twice the trades, the same knowledge."""
+    frame = make_series(BARS, symbol=BTC, seed=7)
+    market = scenes.make_market(BTC, frame=frame)
+    scenes.make_market(ETH, frame=CandleFrame(ETH, *frame[1:]))
+    scenes.make_champion(scenes.make_ensemble(learners), oos_start_ms=candles.last_open_ms(market, "15m") - 600 * scenes.BAR_MS)
+    one, two = (done(start(symbols=symbols, capital=1_000_000)).metrics["metrics"] for symbols in ([BTC], [BTC, ETH]))
+    assert two["trades"]["value"] == 2 * one["trades"]["value"] > 4
+    for name in ("hit_rate_tp1", "win_rate"):
+        assert two[name]["value"] == one[name]["value"]
+        assert two[name]["high"] - two[name]["low"] >= 0.9 * (one[name]["high"] - one[name]["low"])
+
+
 def test_its_figures_follow_from_the_trades_it_hands_out(champion):
     """Recomputed from the exported list alone, by their definitions."""
     run = done(start())
@@ -312,7 +325,7 @@ def test_it_promotes_the_better_one_with_its_figures(db, learners, monkeypatch):
     # The time that chose it is no longer unseen, and a report on it says so.
     checks = {check["name"]: check for check in done(start()).metrics["checks"]}
     assert checks["Not chosen by this time"]["verdict"] == "warn"
-    assert checks["Not chosen by this time"]["detail"].startswith("1 other models")
+    assert checks["Not chosen by this time"]["detail"].startswith("other models of its scope tried on time of this span: 1")
 
 
 def test_it_judges_what_a_lost_message_left_behind(champion, learners):
