@@ -130,6 +130,9 @@ else:
 
 # --- Celery: a message is a nudge, rows are the queue
 CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
+CELERY_TASK_ALWAYS_EAGER = (
+    CELERY_TASK_EAGER_PROPAGATES
+) = not REDIS_URL  # a command by itself: what follows from its work is done before it ends
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -18,11 +18,11 @@ GOOD = {"SECRET_KEY": "x" * 60, "ENCRYPTION_KEYS": f"a:{KEY}"}
 
 
 def start(tmp_path, **variables) -> subprocess.CompletedProcess:
-    code = "import django; django.setup(); from django.conf import settings as s; print(s.DEBUG, s.DEMO, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.DATABASES['default']['ENGINE'], s.CELERY_BROKER_URL)"
+    code = "import django; django.setup(); from django.conf import settings as s; print(s.DEBUG, s.DEMO, s.SESSION_COOKIE_SECURE, s.SECURE_SSL_REDIRECT, s.DATABASES['default']['ENGINE'], s.CELERY_BROKER_URL, s.CELERY_TASK_ALWAYS_EAGER)"
     clean = {
         name: value
         for name, value in os.environ.items()
-        if name not in {*GOOD, "DEBUG", "DEMO", "DATABASE_URL", "REDIS_URL", "ENV_FILE", "DATA_DIR"}
+        if name not in {*GOOD, "DEBUG", "DEMO", "HTTPS", "DATABASE_URL", "REDIS_URL", "ENV_FILE", "DATA_DIR"}
     }
     variables = {"DJANGO_SETTINGS_MODULE": "traderai.settings", "ENV_FILE": ".env.none", "DATA_DIR": str(tmp_path / "data"), **variables}
     return subprocess.run([sys.executable, "-c", code], env={**clean, **variables}, capture_output=True, text=True, cwd=ROOT)
@@ -37,13 +37,13 @@ def test_it_refuses_to_start_without_a_secret(tmp_path, missing):
 
 def test_it_is_safe_and_embedded_by_default(tmp_path):
     result = start(tmp_path, **GOOD)
-    assert result.stdout.split() == ["False", "False", "True", "True", "django.db.backends.sqlite3", "memory://"], result.stderr
+    assert result.stdout.split() == ["False", "False", "True", "True", "django.db.backends.sqlite3", "memory://", "True"], result.stderr
     assert (tmp_path / "data" / "run").stat().st_mode & 0o777 == 0o700
 
 
 def test_it_takes_servers_from_the_environment(tmp_path):
     result = start(tmp_path, **GOOD, DATABASE_URL="postgres://u@h/d", REDIS_URL="redis://h:6379/1")
-    assert result.stdout.split()[4:] == ["django.db.backends.postgresql", "redis://h:6379/1"], result.stderr
+    assert result.stdout.split()[4:] == ["django.db.backends.postgresql", "redis://h:6379/1", "False"], result.stderr
 
 
 def test_it_takes_an_empty_variable_as_not_set(tmp_path):

@@ -36,6 +36,7 @@ class Command(BaseCommand):
             model = self._run(run)
         except UserError as error:
             raise CommandError(error.message) from error
+        model.refresh_from_db()  # without a worker, it has been compared with the champion by now
         result = summary(model, seconds=time.monotonic() - started)
         self.stdout.write(json.dumps(result, indent=2) if options["json"] else text(result))
 
