@@ -24,7 +24,7 @@ def find_market(symbol: str, *, venue: str | None = None, field: str = "symbol")
     which blames `field`: that is what the caller's input calls it; and UnknownVenue."""
     slug = venue or settings.DEFAULT_VENUE
     listed = Market.objects.select_related("venue").filter(venue__slug=slug, symbol=symbol)
-    market = listed.first() if symbol.isprintable() else None  # no database takes NUL and lone surrogates
+    market = listed.first() if (slug + symbol).isprintable() else None  # no database takes NUL and lone surrogates
     if market is not None:
         return market
     find_venue(slug)
@@ -34,7 +34,7 @@ def find_market(symbol: str, *, venue: str | None = None, field: str = "symbol")
 
 def find_venue(slug: str) -> Venue:
     """Raises UnknownVenue."""
-    venue = Venue.objects.filter(slug=slug).first()
+    venue = Venue.objects.filter(slug=slug).first() if slug.isprintable() else None
     if venue is None:
         known = ", ".join(Venue.objects.order_by("slug").values_list("slug", flat=True))
         raise UnknownVenue(f"venue: {slug!r} is not known; use one of {known}", field="venue")
@@ -46,7 +46,9 @@ def add_market(symbol: str, *, venue: str | None = None) -> Market:
     found = find_venue(venue or settings.DEFAULT_VENUE)
     pair, _, settle = symbol.partition(":")
     base, _, quote = pair.partition("/")
-    if not (base.isalnum() and quote.isalnum() and symbol == symbol.upper() and settle in ("", quote) and len(symbol) <= 40):
+    if not (
+        symbol.isascii() and base.isalnum() and quote.isalnum() and symbol == symbol.upper() and settle in ("", quote) and len(symbol) <= 40
+    ):
         raise UnknownSymbol(
             f"symbol: {symbol!r} is not spelled like BTC/USDT (spot) or BTC/USDT:USDT (perpetual); correct it", field="symbol"
         )

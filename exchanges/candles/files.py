@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,9 +55,7 @@ def load_funding(path: Path) -> tuple[FundingFrame, tuple[str, ...]]:
 def load(path: Path, wanted: Sequence[str]) -> Columns:
     """The wanted columns: the first as int64 (MISSING_MS where empty), the others float64 (NaN where empty). Raises BadFile."""
     table = _read_table(path, wanted)
-    missing = [name for name in wanted if name not in table.column_names]
-    if missing:
-        raise BadFile(path, f"column {', '.join(missing)} is missing; it needs {', '.join(wanted)}")
+    _check_names(path, table.column_names, wanted)
     if not table.num_rows:
         raise BadFile(path, "has no rows; export it again")
     arrays: list[NDArray[Any]] = [_timestamps(path, table.column(wanted[0]))]
@@ -87,6 +86,16 @@ def save(path: Path, names: Sequence[str], columns: Sequence[NDArray[Any]], *, m
         partial.unlink(missing_ok=True)
 
 
+def _check_names(path: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        need = "it needs a first line" if path.suffix.lower() == ".csv" else "it needs"
+        raise BadFile(path, f"column {', '.join(missing)} is missing in {_shown(','.join(found))}; {need} {','.join(wanted)}")
+    doubled = [name for name in wanted if found.count(name) > 1]
+    if doubled:
+        raise BadFile(path, f"column {', '.join(doubled)} is there more than once; leave one")
+
+
 def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise BadFile(path, "is neither .parquet nor .csv; use one of them")
@@ -96,12 +105,16 @@ def _read_table(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
     import pyarrow
     from pyarrow import parquet
 
-    if not path.exists():
-        raise BadFile(path, f"does not exist in {path.parent}; check the path")
-    if not path.is_file():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadFile(path, f"does not exist in {path.parent}; check the path") from None
+    except OSError as error:
+        raise BadFile(path, f"cannot be opened ({error.strerror or error}); check the path and its permissions") from error
+    if not S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
         raise BadFile(path, "is no file; give one Parquet or CSV file")
     _check_suffix(path)
-    if not path.stat().st_size:
+    if not status.st_size:
         raise BadFile(path, "is empty; export it again")
     try:
         if path.suffix.lower() == ".parquet":
@@ -116,6 +129,9 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
     import pyarrow
     from pyarrow import csv
 
+    with path.open("rb") as file:
+        if b"\0" in file.read(4096):
+            raise BadFile(path, "is not text in UTF-8; save it as plain CSV in UTF-8")
     types = {name: pyarrow.int64() if name == wanted[0] else pyarrow.float64() for name in wanted}
     try:
         return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=types))
@@ -127,32 +143,37 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> "pyarrow.Table":
         name = csv.open_csv(path, convert_options=csv.ConvertOptions(column_types=dict.fromkeys(wanted, pyarrow.string()))).schema.names
         field, value = name[int(refused[1])], refused[2]
         need = "whole milliseconds since 1970, UTC" if field == wanted[0] else "a number"
-        raise BadFile(path, f"{field} {_shortened(repr(value))} is not {need}; correct the column") from error
+        raise BadFile(path, f"{field} {_shown(repr(value))} is not {need}; correct the column") from error
 
 
 def _first_line(error: Exception) -> str:
-    return _shortened(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    return _shown(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 160 else f"{text[:157]}..."
+def _shown(text: str) -> str:
+    """A file's own words, fit for one line of a terminal."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return plain if len(plain) <= 160 else f"{plain[:157]}..."
 
 
 def _timestamps(path: Path, column: "pyarrow.ChunkedArray") -> NDArray[np.int64]:
     import pyarrow
     from pyarrow import compute, types
 
-    if types.is_timestamp(column.type):
-        column = column.cast(pyarrow.timestamp("ms", column.type.tz), safe=False)
-    elif not types.is_integer(column.type):
+    if not (types.is_timestamp(column.type) or types.is_integer(column.type)):
         raise BadFile(path, f"timestamp must be whole milliseconds (int64), not {column.type}; convert the column")
-    return compute.fill_null(column.cast(pyarrow.int64(), safe=False), MISSING_MS).to_numpy()
+    try:
+        if types.is_timestamp(column.type):
+            column = column.cast(pyarrow.timestamp("ms", column.type.tz))
+        return compute.fill_null(column.cast(pyarrow.int64()), MISSING_MS).to_numpy()
+    except pyarrow.ArrowInvalid as error:
+        raise BadFile(path, f"timestamp must be whole milliseconds ({_first_line(error)}); convert the column") from error
 
 
 def _numbers(path: Path, name: str, column: "pyarrow.ChunkedArray") -> NDArray[np.float64]:
     import pyarrow
     from pyarrow import types
 
-    if not (types.is_floating(column.type) or types.is_integer(column.type)):
+    if not (types.is_floating(column.type) or types.is_integer(column.type) or types.is_decimal(column.type)):
         raise BadFile(path, f"{name} must be numbers (float64), not {column.type}; convert the column")
     return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(), np.float64)

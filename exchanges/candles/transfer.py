@@ -8,8 +8,10 @@ from django.db import transaction
 
 from exchanges import candles
 from exchanges.candles import files
+from exchanges.candles.validation import spacing_ms
 from exchanges.models import Market, Provenance
 from exchanges.ports import CandleFrame
+from exchanges.timeframes import TIMEFRAME_MS
 from traderai.lib.errors import UserError
 
 
@@ -37,6 +39,7 @@ def import_candles(
     with transaction.atomic():
         market = _market(symbol, venue, new_market)
         frame, notes = files.load_candles(path, symbol=symbol, timeframe=timeframe, with_volume=price != candles.MARK)
+        _check_spacing(frame)
         report = candles.ingest(market, frame, provenance=Provenance.FILE, price=price, skip_bad=skip_bad, ordered=not skip_bad)
     return Imported(market, replace(report, notes=(*notes, *report.notes)))
 
@@ -64,6 +67,17 @@ def export_candles(
     metadata = {"symbol": symbol, "timeframe": timeframe, "venue": market.venue.slug, "source": Provenance(market.provenance).label}
     files.save(path, files.CANDLE_COLUMNS, frame[2:], metadata=metadata)
     return frame
+
+
+def _check_spacing(frame: CandleFrame) -> None:
+    """Hours fit into the grid of quarters: told as quarters, they would be a series of holes, which no row shows."""
+    apart_ms = spacing_ms(frame.timestamp)
+    if apart_ms in (None, candles.length_ms(frame.timeframe)):
+        return
+    names = {length: name for name, length in TIMEFRAME_MS.items()}
+    apart = names.get(apart_ms, f"{apart_ms / 1000:g} s")
+    remedy = f"import it with --timeframe {apart}" if apart_ms in names else "export it again"
+    raise candles.UnknownTimeframe(f"timeframe: most rows lie {apart} apart, not {frame.timeframe}; {remedy}", field="timeframe")
 
 
 def _market(symbol: str, venue: str | None, new_market: bool) -> Market:

@@ -11,6 +11,8 @@ from exchanges.ports import CandleFrame, FundingFrame
 MISSING_MS = np.iinfo(np.int64).min  # how readers hand on a row without timestamp
 EARLIEST_MS = 1_230_768_000_000  # 2009-01-01: before any market of this kind; smaller numbers are seconds
 FARTHEST_MS = 4_102_444_800_000  # 2100-01-01: greater numbers are micro- or nanoseconds
+LEAST, MOST = 1e-15, 1e15  # prices beyond are another unit or noise, and squares of them would leave float64
+MOST_VOLUME = 1e21
 MAX_FUNDING_RATE = 0.1  # per interval; venues cap far below, so a larger number is a percentage by mistake
 PRICES = ("open", "high", "low", "close")
 
@@ -76,6 +78,7 @@ def check_candles(frame: CandleFrame, *, now_ms: int, ordered: bool = False) -> 
         values = getattr(frame, name)
         verdict.flag(name, values, ~np.isfinite(values), "is not a number")
         verdict.flag(name, values, ~(values > 0), "must be above 0")
+        verdict.flag(name, values, (values < LEAST) | (values > MOST), f"is no price: it must lie between {LEAST:g} and {MOST:g}")
     with np.errstate(invalid="ignore"):
         body_top, body_bottom = np.maximum(frame.open, frame.close), np.minimum(frame.open, frame.close)
         verdict.flag("high", frame.high, frame.high < frame.low, "is below the bar's low")
@@ -83,9 +86,19 @@ def check_candles(frame: CandleFrame, *, now_ms: int, ordered: bool = False) -> 
         verdict.flag("low", frame.low, frame.low > body_bottom, "is above the bar's open or close")
     verdict.flag("volume", frame.volume, ~np.isfinite(frame.volume), "is not a number")
     verdict.flag("volume", frame.volume, frame.volume < 0, "must not be negative")
+    verdict.flag("volume", frame.volume, frame.volume > MOST_VOLUME, f"is no volume: it must be at most {MOST_VOLUME:g}")
     if ordered:
         _check_order(verdict, at)
     return _settle(verdict, tuple(frame[2:]))
+
+
+def spacing_ms(timestamps: NDArray[np.int64]) -> int | None:
+    """How far most of the (plausible) timestamps lie apart; None when there are too few or no distance has the majority."""
+    at = np.unique(timestamps[(timestamps >= EARLIEST_MS) & (timestamps <= FARTHEST_MS)])
+    distances, counts = np.unique(np.diff(at), return_counts=True)
+    if at.shape[0] < 3 or counts.max() * 2 <= counts.sum():
+        return None
+    return int(distances[counts.argmax()])
 
 
 def check_funding(frame: FundingFrame, *, now_ms: int, ordered: bool = False) -> Checked:

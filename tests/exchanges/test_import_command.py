@@ -1,4 +1,7 @@
+import gzip
 import json
+import os
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -121,6 +124,49 @@ BAD_FILES = {
         "row 3, timestamp: 1704068100000 is earlier than",
     ),
     "newest rows first": (lambda p: write(p / "btc.csv", **picked(range(19, -1, -1))), "19 bad rows of 20"),
+    "hours told as quarters": (
+        lambda p: write(p / "btc.parquet", make_frame(20, timeframe="1h")),
+        "most rows lie 1h apart, not 15m; import it with --timeframe 1h",
+    ),
+    "minutes told as quarters": (lambda p: write(p / "btc.csv", make_frame(60, timeframe="1m")), "most rows lie 1m apart"),
+    "rows at an odd distance": (lambda p: write(p / "btc.csv", timestamp=START_MS + np.arange(20) * 2_700_000), "lie 2700 s apart"),
+    "a column twice": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text(f"timestamp,open,high,low,close,volume,close\n{START_MS},1,2,1,1,5,9\n"))[0],
+        "column close is there more than once",
+    ),
+    "semicolons between the columns": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text(f"timestamp;open;high;low;close;volume\n{START_MS};1;2;1;1;5\n"))[0],
+        "is missing in timestamp;open;high;low;close;volume; it needs a first line timestamp,open,high,low,close,volume",
+    ),
+    "no first line": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text(f"{START_MS},1,2,1,1,5\n"))[0],
+        "it needs a first line timestamp,open",
+    ),
+    "UTF-16": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text(f"timestamp,open,high,low,close,volume\n{START_MS},1,2,1,1,5\n", "utf-16"))[0],
+        "is not text in UTF-8",
+    ),
+    "a compressed CSV": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_bytes(gzip.compress(b"timestamp,open\n" * 9)))[0],
+        "not text in UTF-8",
+    ),
+    "control characters": (
+        lambda p: (p / "btc.csv", (p / "btc.csv").write_text("timestamp,open,high,low,close,volume\n1,\x1b[31m\n"))[0],
+        "got 2: 1,?[31m",
+    ),
+    "a pipe": (lambda p: (p / "btc.csv", os.mkfifo(p / "btc.csv"))[0], "is no file"),
+    "a name that no file can have": (lambda p: p / f"{'a' * 300}.csv", "cannot be opened (File name too long); check the path"),
+    "times finer than milliseconds": (
+        lambda p: write(p / "btc.parquet", timestamp=pa.array(make_frame(20).timestamp * 1000 + 1, pa.timestamp("us"))),
+        "timestamp must be whole milliseconds (Casting from timestamp[us]",
+    ),
+    "times beyond 63 bits": (
+        lambda p: write(p / "btc.parquet", timestamp=pa.array([2**63 + 5] * 20, pa.uint64())),
+        "timestamp must be whole milliseconds (Integer value",
+    ),
+    "a price beyond any market": (lambda p: write(p / "btc.parquet", **with_value("high", 3, 1e300)), "row 4, high: 1e+300 is no price"),
+    "a price that is dust": (lambda p: write(p / "btc.parquet", **with_value("low", 3, 5e-324)), "row 4, low: 5e-324 is no price"),
+    "a volume beyond any market": (lambda p: write(p / "btc.parquet", **with_value("volume", 3, 1e300)), "is no volume"),
     "text in a CSV": (lambda p: text(p / "btc.csv", "1704067200000,1,2,1,abc,1"), "close 'abc' is not a number"),
     "dates in a CSV": (lambda p: text(p / "btc.csv", "2024-01-01,1,2,1,1,1"), "timestamp '2024-01-01' is not whole milliseconds"),
 }
@@ -135,7 +181,7 @@ def test_it_says_in_one_line_what_is_wrong_and_changes_nothing(tmp_path, case):
         call_command("import_candles", str(path), "--symbol", SYMBOL, "--timeframe", "15m")
     told = str(caught.value)
     assert message in told
-    assert "\n" not in told
+    assert told.isprintable(), "one line, and nothing that a terminal would obey"
     assert ";" in told, "the remedy follows the problem"
     assert caught.value.returncode == 1
     assert state() == before
@@ -147,6 +193,8 @@ def test_it_says_in_one_line_what_is_wrong_and_changes_nothing(tmp_path, case):
         ({"symbol": "BTCUSDT"}, "did you mean BTC/USDT"),
         ({"symbol": "NOPE/NOPE"}, "symbol: 'NOPE/NOPE' is not listed on binance"),
         ({"timeframe": "7m"}, "timeframe: '7m' is not known; use one of"),
+        ({"venue": "\udcff"}, "venue: .* is not known; use one of binance"),
+        ({"symbol": "ÄÖ/USDT", "new_market": True}, "is not spelled like"),
         ({"venue": "mtgox"}, "venue: 'mtgox' is not known; use one of binance"),
         ({"price": "index"}, "price: 'index' is neither last nor mark"),
         ({"symbol": "pepe", "new_market": True}, "is not spelled like"),
@@ -176,6 +224,24 @@ def test_it_sorts_and_merges_when_told_to_and_says_so(tmp_path, run):
     assert "1 identical duplicate row merged" in told
     assert "ignored column extra" in told
     assert Candle.objects.count() == 20
+
+
+def test_it_takes_prices_that_are_decimals_and_times_that_are_moments(tmp_path, run):
+    frame = make_frame(20)
+    path = write(
+        tmp_path / "btc.parquet",
+        timestamp=pa.array(frame.timestamp, pa.timestamp("ms", "Asia/Tokyo")),
+        close=pa.array([Decimal(str(price)) for price in frame.close.tolist()]),
+    )
+    run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m")
+    assert rows(candles.read(candles.find_market(SYMBOL), "15m")) == rows(frame)
+
+
+def test_it_takes_a_series_with_holes_that_is_mostly_whole(tmp_path, run):
+    path = write(
+        tmp_path / "btc.parquet", **{name: column[:12] for name, column in picked([0, 1, 2, 3, 9, 10, 11, 12, 15, 16, 17, 19]).items()}
+    )
+    assert "12 new" in run("import_candles", path, "--symbol", SYMBOL, "--timeframe", "15m")
 
 
 def test_it_imports_mark_prices_without_volume(tmp_path, run):
