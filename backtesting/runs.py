@@ -140,6 +140,9 @@ def execute(run_id: int, *, progress: Progress | None = None) -> BacktestRun:
         if not expected:
             log.exception("backtest failed", run=run_id)
         raise
+    except BaseException:  # Ctrl-C: nobody waits for it any more
+        _running(run_id).update(status=JobStatus.CANCELLED, error="Stopped while it ran.", finished_at=clock.now())
+        raise
     return run
 
 
@@ -203,7 +206,7 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
         newest = candles.last_open_ms(market, settings.BASE_TIMEFRAME)
         if newest is None or newest < model.oos_start_ms:
             raise NotRunnable(
-                f"symbols: {market.symbol} has no candles after {first}, where out-of-sample time begins; "
+                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles after {first}, where out-of-sample time begins; "
                 "wait until then, import or backfill newer ones, or leave it out",
                 field="symbols",
             )
@@ -211,7 +214,7 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
         if not seen.shape[0] or int(seen[0]) < begins_ms:
             until = "now" if end_ms is None else f"{clock.from_ms(end_ms):%Y-%m-%d %H:%M}"
             raise NotRunnable(
-                f"symbols: {market.symbol} has no candles between {clock.from_ms(begins_ms):%Y-%m-%d %H:%M} and {until} UTC; "
+                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles between {clock.from_ms(begins_ms):%Y-%m-%d %H:%M} and {until} UTC; "
                 f"its newest is of {clock.from_ms(newest):%Y-%m-%d %H:%M}",
                 field="symbols",
             )

@@ -38,6 +38,10 @@ class ModelDamaged(UserError):
     """The artefact is missing or is not what was registered."""
 
 
+class NotStored(UserError):
+    """The disk did not take the files; nothing of them is left."""
+
+
 class NotPromotable(UserError):
     """This model may not become champion."""
 
@@ -75,11 +79,16 @@ def register(
     if not re.fullmatch(r"[a-z0-9_-]{1,40}", scope):
         raise UserError(f"scope {scope!r} may only hold lower-case letters, digits, - and _", field="scope")
     root = Path(settings.MODEL_DIR)
-    root.mkdir(parents=True, exist_ok=True)
     draft = root / f".draft-{uuid.uuid4().hex}"
-    draft.mkdir()
-    manifest_sha256 = _write(draft, ensemble, manifest)
-    version, name = _claim(root, draft, scope)
+    try:
+        draft.mkdir(parents=True)
+        manifest_sha256 = _write(draft, ensemble, manifest)
+        version, name = _claim(root, draft, scope)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise NotStored(
+            f"model folder: {root} cannot be written ({error.strerror or error}); give it space or permission, then train again"
+        ) from error
     return ModelVersion.objects.create(
         scope=scope,
         version=version,
@@ -206,6 +215,8 @@ def _read(model: ModelVersion, path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelDamaged(_damage(model, path.name, "is missing")) from None
+    except OSError as error:
+        raise ModelDamaged(_damage(model, path.name, f"cannot be read ({error.strerror or error})")) from error
 
 
 def _damage(model: ModelVersion, name: str, what: str) -> str:

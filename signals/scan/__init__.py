@@ -24,6 +24,7 @@ from signals.scan import judgement
 from signals.scan.judgement import Champion, Context, Refused
 from signals.strategies import TEMPLATES
 from traderai.lib import clock
+from traderai.lib.errors import UserError
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,10 @@ def _context(report: ScanReport) -> Context:
         return Context(None, "No model has been trained and promoted yet.")
     try:
         return Context(Champion(version, registry.load(version)))
+    except UserError as error:
+        log.error("the champion could not be loaded", model=version.pk, error=error.message)  # noqa: TRY400  (it says all there is)
+        report.errors.append(error.message)
+        return Context(None, f"{error.message[0].upper()}{error.message[1:]}.")
     except Exception as error:
         log.exception("the champion could not be loaded", model=version.pk)
         report.errors.append(f"model v{version.version}: {error}")

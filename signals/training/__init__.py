@@ -10,6 +10,7 @@ from django.db.models import Q
 from exchanges.models import JobStatus
 from signals import events, registry
 from signals.models import ModelStatus, ModelVersion, TrainingRun
+from signals.training.origin import check_origin
 from signals.training.params import TrainingParams, parse, to_json
 from traderai.lib import clock
 from traderai.lib.errors import UserError
@@ -40,8 +41,7 @@ def queue(symbols: Sequence[str], *, params: dict[str, Any] | None = None, reque
     if not wanted:
         raise UserError("symbols: name at least one market, such as BTC/USDT:USDT", field="symbols")
     checked = parse(params)
-    for symbol in wanted:
-        candles.find_market(symbol, venue=checked.venue or None, field="symbols")
+    check_origin([candles.find_market(symbol, venue=checked.venue or None, field="symbols") for symbol in wanted])
     return TrainingRun.objects.create(symbols=wanted, params=to_json(checked), requested_by=requested_by)
 
 

@@ -14,13 +14,9 @@ from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, folds, labels
 from signals.plan import PlanConfig
+from signals.training.origin import UnusableHistory, check_origin
 from signals.training.params import TrainingParams
 from traderai.lib import clock
-from traderai.lib.errors import UserError
-
-
-class UnusableHistory(UserError):
-    """These symbols cannot be trained on; the message says what is missing."""
 
 
 class History(NamedTuple):
@@ -54,14 +50,7 @@ class Panel(NamedTuple):
 def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
     """The markets' stored candles and funding. Raises UnknownSymbol or UnusableHistory naming the symbol and the remedy."""
     markets = [candles.find_market(symbol, venue=params.venue or None) for symbol in symbols]
-    for market in markets:
-        if market.provenance == Provenance.NONE:
-            raise UnusableHistory(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")
-    if len({market.provenance for market in markets}) > 1:
-        named = ", ".join(f"{market.symbol} ({market.get_provenance_display()})" for market in markets)
-        raise UnusableHistory(
-            f"symbols: candles of different origin are never mixed in one training: {named}; train them apart", field="symbols"
-        )
+    check_origin(markets)
     needed = params.bars_needed(
         warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
     )

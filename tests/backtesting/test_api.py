@@ -31,7 +31,7 @@ def model(db):
         (b"{%b, " % KNOWN + b'"capital": 0.001}', 422, "capital"),
         (b"{%b, " % KNOWN + b'"risk_profile": "\\u0000"}', 422, "risk_profile"),
         (b"{%b, " % KNOWN + b'"start": "0001-01-01"}', 422, "start"),
-        (b"{%b, " % KNOWN + b'"start": "9999-12-31"}', 422, "has no candles between"),
+        (b"{%b, " % KNOWN + b'"start": "9999-12-31"}', 422, "has no 15m candles between"),
         (b"{%b, " % KNOWN + b'"start": "31.12.2025"}', 422, "start"),
         (b"{%b, " % KNOWN + b'"end": "0001-01-01"}', 422, "end"),
         (b"[]", 422, "body"),

@@ -1,10 +1,12 @@
 """What the command says to input that it cannot use."""
 
 import io
+import json
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from backtesting import runs
 from backtesting.models import BacktestRun
 from tests.backtesting import rows
 from tests.signals import scenes
@@ -30,7 +32,7 @@ def refusal(*args) -> str:
         (["--start", "2025-13-01"], "start: '2025-13-01' is not a day; write it like 2025-01-31"),
         (["--end", "31.12.2025"], "end: '31.12.2025' is not a day"),
         (["--end", "2001-01-01"], "end: must be after the start"),
-        (["--start", "2040-01-01"], f"symbols: {BTC} has no candles between 2040-01-01"),
+        (["--start", "2040-01-01"], f"symbols: {BTC} has no 15m candles between 2040-01-01"),
         (["--trades", "trades"], "trades: trades must end in .csv or .parquet"),
     ],
 )
@@ -55,3 +57,32 @@ def test_it_mixes_no_simulated_market_with_a_real_one():
     rows.make_model(oos_start_ms=scenes.START_MS + 20 * scenes.BAR_MS)
     assert refusal("--symbols", f"{BTC},{ETH}").startswith("symbols: candles of different origin are never mixed")
     assert BacktestRun.objects.count() == 0
+
+
+def test_it_keeps_the_run_when_its_trades_cannot_be_written(tmp_path, monkeypatch, capsys):
+    scenes.make_market(BTC, bars=50)
+    rows.make_model(oos_start_ms=scenes.START_MS + 20 * scenes.BAR_MS)
+
+    def done(run_id, progress=None):
+        BacktestRun.objects.filter(pk=run_id).update(status="done", metrics={"sample": {}})
+
+    monkeypatch.setattr(runs, "execute", done)
+    (tmp_path / "trades.csv").mkdir()
+    with pytest.raises(
+        CommandError, match=r"^trades: .*trades.csv cannot be written \(Is a directory\); choose another place, run \d+ is kept"
+    ):
+        call_command("backtest", "--symbols", BTC, "--json", "--trades", str(tmp_path / "trades.csv"))
+    assert json.loads(capsys.readouterr().out)["status"] == "done"
+
+
+def test_it_cancels_a_run_that_is_stopped_with_ctrl_c(monkeypatch):
+    scenes.make_market(BTC, bars=50)
+    rows.make_model(oos_start_ms=scenes.START_MS + 20 * scenes.BAR_MS)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_simulate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("backtest", "--symbols", BTC)
+    assert [run.status for run in BacktestRun.objects.all()] == ["cancelled"]

@@ -163,7 +163,7 @@ def test_it_takes_the_first_out_of_sample_day_as_its_first_moment(champion):
 
 def test_it_needs_candles_within_the_asked_span(champion):
     newest = candles.last_open_ms(candles.find_market(BTC), "15m")
-    with pytest.raises(UserError, match="has no candles between"):
+    with pytest.raises(UserError, match="has no 15m candles between"):
         start(start_ms=newest + scenes.BAR_MS)
     assert BacktestRun.objects.count() == 0
 
@@ -230,7 +230,7 @@ def test_it_needs_a_champion():
 
 def test_it_needs_candles_after_the_training(champion):
     ModelVersion.objects.update(oos_start_ms=clock.now_ms())
-    with pytest.raises(UserError, match="no candles after"):
+    with pytest.raises(UserError, match="no 15m candles after"):
         start()
 
 

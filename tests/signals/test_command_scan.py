@@ -3,7 +3,8 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from signals.models import Rejection, ScanRun, Signal
+from signals import registry
+from signals.models import ModelVersion, Rejection, ScanRun, Signal
 from tests.signals import scenes
 from tests.signals.scenes import BTC, ETH
 
@@ -60,3 +61,32 @@ def test_it_refuses_an_unknown_symbol_in_one_line(markets):
         call_command("scan", "--symbols", ETH, "FOO/BAR")
     assert "\n" not in str(refused.value)
     assert not ScanRun.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("symbols", "told"), [([""], "symbols: none given"), ([" , "], "symbols: none given"), (["NOPE"], "symbol: 'NOPE'")]
+)
+def test_it_scans_nothing_rather_than_what_was_not_meant(markets, symbols, told):
+    with pytest.raises(CommandError, match=told):
+        call_command("scan", "--symbols", *symbols)
+    assert ScanRun.objects.count() == 0
+
+
+def test_it_asks_for_candles_first():
+    with pytest.raises(CommandError, match="symbols: no market has candles; import or backfill them first"):
+        call_command("scan", "--json")
+    assert ScanRun.objects.count() == 0
+
+
+def test_it_tells_what_it_found_and_then_fails_when_the_model_is_damaged(markets, capsys):
+    model = ModelVersion.objects.get()
+    (registry.folder(model) / "manifest.json").write_text("{}")
+    registry.forget()
+    with pytest.raises(
+        CommandError,
+        match=r"^model default v\d+ cannot be used: manifest.json has changed since it was registered; restore it from a backup",
+    ):
+        call_command("scan", "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert document["errors"] == [ScanRun.objects.get().error]
+    assert {row["code"] for row in document["rejected"]} >= {"no_model"}

@@ -1,5 +1,6 @@
 """Artefacts: whole or not there, checked when read, never unpickled."""
 
+import errno
 import json
 import os
 import sys
@@ -196,3 +197,28 @@ def test_there_is_no_champion_before_the_first() -> None:
     make_model()
     assert registry.champion() is None
     assert registry.champion("elsewhere") is None
+
+
+def test_a_file_that_cannot_be_read_is_named_as_a_damage(model_dir: Path) -> None:
+    model = make_model()
+    (model_dir / "default-v1" / "lightgbm-long.txt").unlink()
+    (model_dir / "default-v1" / "lightgbm-long.txt").mkdir()
+    with pytest.raises(registry.ModelDamaged, match=r"lightgbm-long.txt cannot be read \(Is a directory\)"):
+        registry.load(model)
+
+
+def test_a_full_disk_leaves_no_model_and_no_files(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(registry.NotStored, match=r"^model folder: .* cannot be written \(No space left on device\); give it space"):
+        make_model()
+    assert not ModelVersion.objects.exists()
+    assert list(model_dir.iterdir()) == []
+
+
+def test_a_model_folder_that_is_a_file_is_named(model_dir: Path) -> None:
+    model_dir.write_text("")
+    with pytest.raises(registry.NotStored, match=r"^model folder: .* cannot be written"):
+        make_model()

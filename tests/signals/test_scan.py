@@ -274,7 +274,7 @@ def test_it_shows_a_damaged_model_on_every_market(ensemble):
     registry.forget()
     (registry.folder(champion) / "manifest.json").write_text("{}")
     scan.run(slot="one")
-    assert "could not be loaded" in only_rejection().reason
+    assert "cannot be used: manifest.json has changed" in only_rejection().reason
     assert "manifest.json" in ScanRun.objects.get().error
 
 

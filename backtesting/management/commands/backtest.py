@@ -49,13 +49,21 @@ class Command(BaseCommand):
             run = self._execute(run)
         except UserError as error:
             raise CommandError(error.message) from error
-        if trades is not None:
-            exports.write(run, trades)
         if options["json"]:
             head = {"id": run.pk, "status": run.status, "capital": float(run.capital), "risk_profile": run.risk_profile}
             self.stdout.write(json.dumps({**head, **run.metrics}, indent=1))
         else:
             self._table(run)
+        if trades is not None:
+            self._export(run, trades)
+
+    def _export(self, run: BacktestRun, path: Path) -> None:
+        try:
+            exports.write(run, path)
+        except OSError as error:
+            raise CommandError(
+                f"trades: {path} cannot be written ({error.strerror or error}); choose another place, run {run.pk} is kept"
+            ) from error
 
     def _execute(self, run: BacktestRun) -> BacktestRun:
         console = Console(stderr=True)

@@ -1,13 +1,17 @@
 """manage.py scan: one pass over the markets, now."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from exchanges.models import Market
 from signals.models import Rejection, Signal
 from traderai.lib import clock
 from traderai.lib.errors import UserError
+
+if TYPE_CHECKING:
+    from signals.scan import ScanReport
 
 
 class Command(BaseCommand):
@@ -22,13 +26,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from signals import scan  # numba and LightGBM: not for `manage.py help`
 
+        symbols = named(options["symbols"])
+        if symbols == []:
+            raise CommandError("symbols: none given; name at least one, like BTC/USDT:USDT, or leave the option out")
+        if symbols is None and not Market.objects.with_candles().exists():
+            raise CommandError("symbols: no market has candles; import or backfill them first")
         try:
-            report = scan.run(symbols=named(options["symbols"]))
+            report = scan.run(symbols=symbols)
         except UserError as error:
             raise CommandError(error.message) from error
+        self._tell(report, as_json=options["json"])
+        if report.errors:
+            raise CommandError("; ".join(report.errors))
+
+    def _tell(self, report: "ScanReport", *, as_json: bool) -> None:
         known = [decision for decision in report.known if isinstance(decision, Signal)]
         known_rejections = [decision for decision in report.known if isinstance(decision, Rejection)]
-        if options["json"]:
+        if as_json:
             document = {
                 "scan": report.slot,
                 "markets": report.markets,
@@ -52,7 +66,7 @@ class Command(BaseCommand):
 
 def named(symbols: list[str] | None) -> list[str] | None:
     """The symbols that were typed, apart by commas or spaces; None when none was."""
-    return None if symbols is None else [symbol for part in symbols for symbol in part.split(",") if symbol]
+    return None if symbols is None else [symbol.strip() for part in symbols for symbol in part.split(",") if symbol.strip()]
 
 
 def line(signal: Signal) -> str:

@@ -1,0 +1,22 @@
+"""Whose candles may be trained on together."""
+
+from collections.abc import Sequence
+
+from exchanges.models import Market, Provenance
+from traderai.lib.errors import UserError
+
+
+class UnusableHistory(UserError):
+    """These symbols cannot be trained on; the message says what is missing."""
+
+
+def check_origin(markets: Sequence[Market]) -> None:
+    """Raises UnusableHistory when a market has no candles, or when some are from elsewhere than others."""
+    for market in markets:
+        if market.provenance == Provenance.NONE:
+            raise UnusableHistory(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")
+    if len({market.provenance for market in markets}) > 1:
+        named = ", ".join(f"{market.symbol} ({market.get_provenance_display()})" for market in markets)
+        raise UnusableHistory(
+            f"symbols: candles of different origin are never mixed in one training: {named}; train them apart", field="symbols"
+        )
