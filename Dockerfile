@@ -15,4 +15,4 @@ RUN mkdir /data && chown traderai /data \
 USER traderai
 VOLUME /data
 EXPOSE 8000
-CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--proxy-headers", "traderai.asgi:application"]
+CMD ["python", "-m", "traderai.web", "-b", "0.0.0.0", "-p", "8000", "--proxy-headers", "traderai.asgi:application"]

@@ -56,7 +56,7 @@ lock: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache
 
-# --- installation: pinned and hashed; uv does it in seconds, plain pip when uv cannot be had
+# --- installation: pinned and hashed; uv does it in seconds, plain pip when uv cannot be had. A lock is whole, and pip knows no overrides: --no-deps.
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "TraderAI needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt install python3-venv)."; exit 1; }
@@ -74,5 +74,5 @@ $(VENV)/.dev: requirements-dev.lock requirements.lock | $(PY)
 define install
 { $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock \
   && $(VENV)/bin/uv pip install -q --python $(PY) --require-hashes -r $(1); } \
-|| { echo "uv did not manage; using pip (about a minute)"; $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r $(1); }
+|| { echo "uv did not manage; using pip (about a minute)"; $(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $(1); }
 endef

@@ -35,7 +35,7 @@ class BacktestForm(forms.Form):
 
     def __init__(self, *args: Any, model: ModelVersion | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        markets = Market.objects.with_candles().filter(venue__slug=settings.DEFAULT_VENUE).order_by("symbol")
+        markets = Market.objects.with_candles().around_the_clock().filter(venue__slug=settings.DEFAULT_VENUE).order_by("symbol")
         self.fields["symbols"].choices = [(market.symbol, market.symbol) for market in markets]  # type: ignore[attr-defined]
         if model is not None:
             first = clock.from_ms(model.oos_start_ms)

@@ -11,7 +11,7 @@ from backtesting import kernel
 from exchanges import candles
 from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
-from exchanges.models import Market, MarketKind
+from exchanges.models import Market
 from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
@@ -58,7 +58,7 @@ def prepare(
         prediction = ensemble.predict(np.ascontiguousarray(values[known]))
         probability[known], agreement[known] = prediction.probability, prediction.agreement
     found, judged = _judge(frame, atr[first:], probability, agreement, ensemble, template, market.costs)
-    if market.kind == MarketKind.SPOT:  # as the live gate: what is not borrowed cannot be sold
+    if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
         found = found._replace(side=np.maximum(found.side, 0))
     return Prepared(market, frame, funding, found, judged)
 
@@ -176,7 +176,7 @@ def specs(markets: Sequence[Market]) -> kernel.Specs:
         np.array([float(market.step_size) for market in markets]),
         np.array([float(market.min_notional) for market in markets]),
         np.array([market.max_leverage for market in markets], np.int64),
-        np.array([market.maintenance_margin_pct / 100.0 if market.kind == MarketKind.PERPETUAL else 0.0 for market in markets]),
+        np.array([0.0 if market.is_cash else market.maintenance_margin_pct / 100.0 for market in markets]),
         np.array([market.costs.fee_rate(maker=True) for market in markets]),
         np.array([market.costs.fee_rate(maker=False) for market in markets]),
     )

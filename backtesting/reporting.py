@@ -11,7 +11,7 @@ from backtesting import kernel, metrics, preparation
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.preparation import Prepared
-from exchanges.models import JobStatus, Market, MarketKind, Provenance
+from exchanges.models import JobStatus, Market, Provenance
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import processing
@@ -217,7 +217,7 @@ def _checks(
     missing = expected - sum(len(item.frame) for item in prepared)
     silent = sum(int((item.frame.volume == 0).sum()) for item in prepared)
     best = np.sort(trades.pnl)[::-1][:5].sum() if n else 0.0
-    perpetual = [item for item in prepared if item.market.kind == MarketKind.PERPETUAL]
+    perpetual = [item for item in prepared if not item.market.is_cash]
     unknown = sum(int((preparation.funding_due(item).cost > 0.0).sum()) for item in perpetual)
     charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
     others = _compared(run, int(bars.timestamp[0]), int(bars.timestamp[-1]) + bar_ms)

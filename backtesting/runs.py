@@ -188,6 +188,10 @@ def _markets(symbols: Sequence[str]) -> list[Market]:
         raise NotRunnable("symbols: name at least one, like BTC/USDT:USDT", field="symbols")
     markets = [candles.find_market(symbol, field="symbols") for symbol in dict.fromkeys(symbols)]
     for market in markets:
+        if market.has_sessions:
+            raise NotRunnable(
+                f"symbols: {market.symbol} closes at night, and models judge markets that never close; leave it out", field="symbols"
+            )
         if market.provenance == Provenance.NONE:
             raise NotRunnable(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")
     if len({market.provenance for market in markets}) > 1:

@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from accounts import audit
-from exchanges import admin_trading, backfill, candles  # noqa: F401  (admin_trading registers orders and positions)
+from exchanges import admin_data, admin_trading, backfill, candles  # noqa: F401  (admin_trading registers orders and positions)
 from exchanges.models import BackfillJob, JobStatus, Market, Venue
+from traderai.lib.errors import UserError
 
 
 @admin.register(Venue)
@@ -31,7 +32,11 @@ class MarketAdmin(admin.ModelAdmin):
     @admin.action(description="Remove the stored history of selected markets", permissions=["change"])
     def remove_history(self, request: HttpRequest, queryset: QuerySet[Market]) -> None:
         for market in queryset:
-            removed = candles.forget(market)
+            try:
+                removed = candles.forget(market)
+            except UserError as error:
+                self.message_user(request, error.message, messages.ERROR)
+                continue
             audit.record(request.user, "history_removed", request, market=market.pk, rows=removed)  # type: ignore[arg-type]
             self.message_user(request, f"{market.symbol}: {removed:,} rows removed.", messages.SUCCESS)
 
@@ -43,8 +48,11 @@ class BackfillJobAdmin(admin.ModelAdmin):
     list_select_related = ["venue"]
     actions = ["cancel_jobs", "resume_jobs"]
 
+    def get_urls(self) -> list[Any]:
+        return [*admin_data.urls(), *super().get_urls()]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a job is started with the command or the API, which check what they are asked
+        return False  # a job is started on the page of market data, with the command or the API, which check what they are asked
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -12,7 +12,6 @@ from django.db import transaction
 from exchanges import candles, events, ledger, paper_accounts, positions, precision
 from exchanges.models import (
     Fill,
-    MarketKind,
     Order,
     OrderEvent,
     OrderSide,
@@ -166,7 +165,7 @@ def _save_position(position: Position) -> None:
 
 def _liquidation_price(order: Order, entry: Decimal, sign: int) -> Decimal | None:
     """Isolated margin: entry * (1 - sign * (1/leverage - maintenance)). None where it cannot be reached."""
-    if order.market.kind == MarketKind.SPOT:
+    if order.market.is_cash:
         return None
     room = Decimal(1) / order.leverage - precision.exact(order.market.maintenance_margin_pct) / 100
     price = entry * (1 - sign * room)

@@ -12,7 +12,7 @@ from django.db.models import Min
 
 from exchanges import candles, events, exits, funding, ledger, paper_accounts, precision, streams
 from exchanges.exits import ExitFill, ExitPlan, ExitState
-from exchanges.models import Market, MarketKind, Order, OrderEvent, OrderSide, OrderType, Position, TradingAccount, new_client_order_id
+from exchanges.models import Market, Order, OrderEvent, OrderSide, OrderType, Position, TradingAccount, new_client_order_id
 from exchanges.order_states import OrderMove, OrderState
 from exchanges.ports import DEFAULT_SHARES, CandleFrame, VenueFill
 from traderai.lib import clock
@@ -113,8 +113,8 @@ def _one_bar(account: TradingAccount, position: Position, plan: ExitPlan, state:
 def _exit(account: TradingAccount, position: Position, fill: ExitFill, *, remaining: float, key: str, at_ms: int) -> None:
     """Book one exit as an order of its own, after which the share `remaining` is still open. What is too small leaves with the next exit."""
     market = position.market
-    # Venues let an order that only closes be as small as a step; on a spot market every order has to be worth the minimum.
-    least = float(market.min_notional) / fill.price if market.kind == MarketKind.SPOT else 0.0
+    # Venues let an order that only closes be as small as a step; where one pays in full every order has to be worth the minimum.
+    least = float(market.min_notional) / fill.price if market.is_cash else 0.0
     left = exits.slice_qty(float(position.qty_opened), float(position.qty), remaining, float(market.step_size), least)
     qty = position.qty if remaining <= 0.0 else min(position.qty, precision.nearest_step(left, market.step_size))
     if qty <= 0:

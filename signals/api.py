@@ -16,20 +16,13 @@ from exchanges.timeframes import TIMEFRAME_MS
 from signals import autotrade, processing
 from signals.models import Signal, StrategyConfig, TrainingRun
 from signals.strategies import TEMPLATES
-from traderai.lib.errors import UserError
-from traderai.lib.http import staff_only
+from signals.views import explanation
+from traderai.lib.http import refuse_unknown, staff_only
 
 router = Router(tags=["signals"])
 
 CANDLES_BEFORE = 160
 CANDLES_AFTER = 160
-LINES = (
-    ("entry", "Entry", "entry"),
-    ("stop", "Stop", "stop"),
-    ("tp1", "TP1", "target"),
-    ("tp2", "TP2", "target"),
-    ("tp3", "TP3", "target"),
-)
 
 
 class Input(Schema):
@@ -147,9 +140,7 @@ def _known(**narrow: Any) -> "QuerySet[Signal]":
 @router.get("/signals", response=SignalPage)
 def list_signals(request: HttpRequest, query: Query[SignalFilter]) -> dict[str, Any]:
     """All issued signals, newest first."""
-    for name in request.GET:
-        if name not in SignalFilter.model_fields:
-            raise UserError(f"{name} is no filter: use {', '.join(SignalFilter.model_fields)}", field=name)
+    refuse_unknown(request, SignalFilter)
     rows = _known(market__symbol=query.symbol, side=query.side, status=query.status)
     return {"items": list(rows[query.offset : query.offset + query.limit]), "count": rows.count()}
 
@@ -173,7 +164,7 @@ def get_signal_candles(request: HttpRequest, signal_id: int) -> dict[str, Any]:
         "timeframe": signal.timeframe,
         "decided_ms": signal.bar_ms,
         "candles": list(zip(*(column.tolist() for column in columns), strict=True)),
-        "lines": [{"price": getattr(signal, name), "label": label, "kind": kind} for name, label, kind in LINES],
+        "lines": [{"price": getattr(signal, name), "label": label, "kind": kind} for name, label, kind in explanation.LINES],
         "markers": [{"time_ms": signal.bar_ms, "kind": "entry", "side": signal.side, "text": signal.get_side_display()}],
     }
 

@@ -11,11 +11,8 @@ class SignalsConsumer(SignedInConsumer):
     """Forwards {"type": "signal", "what": "issued" or "ended", "signal_id": int}; listens to nothing."""
 
     async def prepare(self, user_id: int) -> int | None:
-        await self.channel_layer.group_add(groups.SIGNALS, self.channel_name)
+        await self.join(groups.SIGNALS)
         return None
-
-    async def leave(self) -> None:
-        await self.channel_layer.group_discard(groups.SIGNALS, self.channel_name)
 
     async def signal_news(self, event: dict[str, Any]) -> None:
         await self.send(json.dumps({"type": "signal", "what": event["what"], "signal_id": event["signal_id"]}))

@@ -14,7 +14,7 @@ from signals.ports import Template
 
 def scanned_symbols() -> list[str]:
     """Symbols of the markets that a scan looks at."""
-    return sorted(set(Market.objects.with_candles().values_list("symbol", flat=True)))
+    return sorted(set(Market.objects.with_candles().around_the_clock().values_list("symbol", flat=True)))
 
 
 class SignalFilterForm(forms.Form):

@@ -40,6 +40,7 @@ UNJUDGED_CODES = {
     "no_history": "Not enough history",
     "in_sample": "The model learned from this bar",
     "stale_data": "Candles are too old",
+    "sessions": "The market closes at night",
     "error": "The scan failed here",
 }
 """The next scan of the same bar tries again."""

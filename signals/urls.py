@@ -9,6 +9,7 @@ signal_patterns = [
     path("rejected/", issued.rejection_list, name="rejected"),
     path("export.csv", issued.signal_csv, name="export"),
     path("rejected/export.csv", issued.rejection_csv, name="rejected_export"),
+    path("of-market/<int:pk>/", issued.signals_of_market, name="of_market"),
     path("<int:pk>/", issued.signal_detail, name="detail"),
 ]
 

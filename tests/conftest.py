@@ -30,13 +30,14 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 def _between_transactional_tests():
     """There Django deletes every row: the triggers that guard the audit trail step aside for that alone, and the catalogue of markets comes back."""
     guard = import_module("accounts.migrations.0002_audit_append_only")
-    catalogue = import_module("exchanges.migrations.0002_catalogue")
+    catalogues = [import_module(f"exchanges.migrations.{name}") for name in ("0002_catalogue", "0005_shares")]
     undo, redo = {"sqlite": (guard.SQLITE_UNDO, guard.SQLITE), "postgresql": (guard.POSTGRESQL_UNDO, guard.POSTGRESQL)}[connection.vendor]
     original = BaseDatabaseOperations.execute_sql_flush
 
     def empty(self, statements):
         original(self, [*undo, *statements, *redo])
-        catalogue.fill(apps, None)
+        for catalogue in catalogues:
+            catalogue.fill(apps, None)
 
     BaseDatabaseOperations.execute_sql_flush = empty
     yield

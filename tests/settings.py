@@ -11,7 +11,13 @@ os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="traderai-test-"))
 os.environ.setdefault("DEMO", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from traderai.settings import *  # noqa: F403
+# Workers of one run side by side share a Redis server, each with a database of its own; what they start is told which.
+worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if worker and os.environ.get("REDIS_URL", "").startswith("redis://") and os.environ.get("REDIS_OF_WORKER") != worker:
+    server, _, number = os.environ["REDIS_URL"].rpartition("/")
+    os.environ |= {"REDIS_URL": f"{server}/{(int(number) + int(worker.removeprefix('gw'))) % 16}", "REDIS_OF_WORKER": worker}
+
+from traderai.settings import *  # noqa: E402, F403
 
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -22,6 +28,9 @@ STORAGES = {
 # Nothing is collected for tests; WhiteNoise warns of a folder that is not there, as it should where pages are served.
 STATIC_ROOT = DATA_DIR / "static"  # noqa: F405
 STATIC_ROOT.mkdir(exist_ok=True)
+# The test venue is asked as fast as it answers; the tests of the budget set a share of their own.
+VENUE_RATE_SHARE = 10_000.0
+VENUE_CLOCK_TOLERANCE_S = float("inf")  # the test venue lives in another year
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_replace
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,9 +16,11 @@ from redis.exceptions import RedisError
 
 from backtesting.api import router as backtesting
 from exchanges.api import router as exchanges
+from exchanges.api_markets import router as markets
 from signals.api import router as signals
 from traderai import health
 from traderai.lib.errors import UserError
+from traderai.lib.room import OutOfRoom, is_out_of_room
 
 # Swagger UI and ReDoc write style attributes; scripts stay under the site's policy.
 docs_policy = csp_replace({"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"]})
@@ -69,6 +72,7 @@ api = Api(
 api.add_router("", signals)
 api.add_router("", backtesting)
 api.add_router("", exchanges)
+api.add_router("", markets)
 
 
 @api.get("/health", auth=None, response={200: health.Health, 503: health.Health}, tags=["operations"])
@@ -86,6 +90,13 @@ def user_error(request: HttpRequest, error: UserError) -> HttpResponse:
 @api.exception_handler(RedisError)
 def redis_away(request: HttpRequest, error: RedisError) -> HttpResponse:
     return api.create_response(request, {"detail": "Redis does not answer; try again in a moment."}, status=503)
+
+
+@api.exception_handler(DatabaseError)
+def database_full(request: HttpRequest, error: DatabaseError) -> HttpResponse:
+    if not is_out_of_room(error):
+        raise error
+    return api.create_response(request, {"detail": OutOfRoom().message}, status=503)
 
 
 @docs_policy

@@ -21,6 +21,7 @@ BANNER_SECONDS = 15
 THEMES = (("system", "Auto"), ("light", "Light"), ("dark", "Dark"))
 PLACES = (
     ("Dashboard", "dashboard", "dashboard"),
+    ("Markets", "markets:list", "markets"),
     ("Signals", "signals:list", "signals"),
     ("Positions", "positions:list", "positions"),
     ("Strategies", "strategies:list", "strategies"),
@@ -37,7 +38,7 @@ BANNERS = {
     Provenance.VENUE: ("venue", "Prices from the venue's public API. Fills are simulated."),
 }
 
-REPLAY = ("replay", "REPLAY: imported history played as if it were now. Fills are simulated.")
+REPLAY = ("replay", "REPLAY: stored history played as if it were now. Fills are simulated.")
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -75,8 +76,11 @@ def _banner() -> list[str]:
     kind = next((kind for kind in BANNERS if kind in found), None)
     if kind is None:
         return []
-    # Imported history that moves is being played.
-    return [*REPLAY] if kind == Provenance.FILE and streams.has_ticks(found[kind]) else [*BANNERS[kind]]
+    # Imported history that moves is being played, and so is any other that a replay says it plays.
+    played = (kind == Provenance.FILE and streams.has_ticks(found[kind])) or streams.is_replayed(
+        [pk for ids in found.values() for pk in ids]
+    )
+    return [*REPLAY] if played and kind != Provenance.SIMULATED else [*BANNERS[kind]]
 
 
 def _profile(request: HttpRequest) -> Profile | None:

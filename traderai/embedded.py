@@ -54,7 +54,7 @@ def valkey() -> Child:
 
 
 def web(host: str, port: int) -> Child:
-    argv = [sys.executable, "-m", "daphne", "-b", host, "-p", str(port), "--verbosity", "0", "traderai.asgi:application"]
+    argv = [sys.executable, "-m", "traderai.web", "-b", host, "-p", str(port), "--verbosity", "0", "traderai.asgi:application"]
     return Child("web", argv, env=_environment(), ready=lambda: _healthy(host, port), ready_within_s=60)
 
 

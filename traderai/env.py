@@ -43,6 +43,25 @@ def keyring(raw: str) -> dict[str, bytes]:
     return keys
 
 
+def choice(name: str, known: tuple[str, ...], *, default: str) -> str:
+    """One of `known`."""
+    value = env.str(name, default=default) or default
+    if value not in known:
+        raise ImproperlyConfigured(f"{name}: {value!r} is not known; write one of {', '.join(known)}.")
+    return value
+
+
+def share(name: str, *, default: float) -> float:
+    """A number above 0, at most 1."""
+    try:
+        value = env.float(name, default=default)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: write a number above 0 and at most 1, like {default}.") from error
+    if not 0.0 < value <= 1.0:
+        raise ImproperlyConfigured(f"{name}: {value:g} is not above 0 and at most 1; write one like {default}.")
+    return value
+
+
 def redis_url(embedded: Path) -> str:
     """REDIS_URL when set, else the embedded server's socket when one is answering, else "" (everything in process)."""
     if url := env.str("REDIS_URL", default=""):

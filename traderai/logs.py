@@ -1,5 +1,7 @@
 """Structured logs: one event a line, JSON in production, readable in a terminal."""
 
+import asyncio
+import logging
 from typing import Any
 
 import structlog
@@ -11,6 +13,13 @@ SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
+
+
+class NotCancelled(logging.Filter):
+    """A process that stops cancels its sockets, and Channels takes each cancellation for a failure: a traceback a socket."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def configure_logging(*, json: bool, level: str) -> dict[str, Any]:
@@ -35,11 +44,13 @@ def configure_logging(*, json: bool, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": SHARED,
             }
         },
+        "filters": {"cancelled": {"()": "traderai.logs.NotCancelled"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "ccxt": {"level": "WARNING"},
             "numba": {"level": "WARNING"},
+            "channels_redis.pubsub": {"filters": ["cancelled"]},
             "daphne": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
         },

@@ -1,10 +1,12 @@
 """Settings from the environment (.env.example lists every variable). Safe by default: DEBUG is off, secrets have no default."""
 
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
-from traderai.env import BASE_DIR, celery_broker_url, embedded_socket, env, keyring, load_dotenv, redis_url, required_secret
+from traderai.env import BASE_DIR, celery_broker_url, choice, embedded_socket, env, keyring, load_dotenv, redis_url, required_secret, share
 
 load_dotenv()
 
@@ -107,6 +109,12 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = redis_url(EMBEDDED_SOCKET)
+# A subscriber takes silence for peace: without these a server lost behind a router is listened to for good. A unix socket knows no such option.
+KEEP_ALIVE = (
+    {"socket_keepalive": True, "socket_keepalive_options": {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}}
+    if REDIS_URL.startswith("redis") and hasattr(socket, "TCP_KEEPIDLE")
+    else {}
+)
 if REDIS_URL:
     CACHES = {
         "default": {
@@ -121,7 +129,11 @@ if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 3, "socket_connect_timeout": 3}], "prefix": "traderai"},
+            "CONFIG": {
+                "hosts": [{"address": REDIS_URL, "socket_timeout": 3, "socket_connect_timeout": 3, **KEEP_ALIVE}],
+                # Redis publishes to every one of its databases: two installations on one server must not hear each other.
+                "prefix": f"traderai{urlsplit(REDIS_URL).path.strip('/') if REDIS_URL.startswith('redis') else ''}",
+            },
         }
     }
 else:
@@ -156,6 +168,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-orders": {"task": "exchanges.tasks.sweep_orders", "schedule": 5.0},
     "sweep-positions": {"task": "exchanges.tasks.sweep_positions", "schedule": 15.0},
     "sweep-backfills": {"task": "exchanges.tasks.sweep_backfills", "schedule": 60.0},
+    "sweep-gaps": {"task": "exchanges.tasks.sweep_gaps", "schedule": 3600.0},
     "sweep-backtests": {"task": "backtesting.tasks.sweep_backtests", "schedule": 60.0},
     "sweep-trainings": {"task": "signals.tasks.sweep_trainings", "schedule": 60.0},
 }
@@ -251,6 +264,17 @@ BASE_TIMEFRAME = "15m"
 DEFAULT_VENUE = env.str("DEFAULT_VENUE", default="binance")
 # {"binance": "http://127.0.0.1:18091"}: a private gateway, or the test venue, instead of the venue's own hosts.
 VENUE_BASE_URLS = env.json("VENUE_BASE_URLS", default={})
+# The share of a venue's limits on requests that this installation may use; the rest is for other programs at the same address.
+VENUE_RATE_SHARE = share("VENUE_RATE_SHARE", default=0.9)
+VENUE_CLOCK_TOLERANCE_S = 60.0  # a computer whose clock is further off than this from its venue's has to be set first
+# Closed minutes of streamed markets are stored besides the base frame: about 150 kB a market and day.
+STREAM_STORE_1M = env.bool("STREAM_STORE_1M", default=True)
+# Subscriptions to the data of brokers; a venue without its keys is not configured.
+ALPACA_KEY_ID = env.str("ALPACA_KEY_ID", default="")
+ALPACA_SECRET_KEY = env.str("ALPACA_SECRET_KEY", default="")
+ALPACA_FEED = choice("ALPACA_FEED", ("iex", "sip"), default="iex")
+KITE_API_KEY = env.str("KITE_API_KEY", default="")
+KITE_ACCESS_TOKEN = env.str("KITE_ACCESS_TOKEN", default="")
 SCAN_MIN_CONFIDENCE = env.float("SCAN_MIN_CONFIDENCE", default=0.55)
 MIN_NET_PROFIT_PCT = env.float("MIN_NET_PROFIT_PCT", default=2.0)
 

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from exchanges.urls import position_patterns
+from exchanges.urls import market_patterns, position_patterns
 from signals.urls import signal_patterns, strategy_patterns
 from traderai import views
 from traderai.api import api, redoc
@@ -11,6 +11,7 @@ from traderai.api import api, redoc
 urlpatterns = [
     path("", views.home, name="home"),
     path("dashboard/", views.dashboard, name="dashboard"),
+    path("markets/", include((market_patterns, "markets"))),
     path("signals/", include((signal_patterns, "signals"))),
     path("strategies/", include((strategy_patterns, "strategies"))),
     path("positions/", include((position_patterns, "positions"))),

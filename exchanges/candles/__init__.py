@@ -1,5 +1,6 @@
 """Market history: validated on the way in, arrays on the way out, higher frames derived from the base."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,11 +8,12 @@ from django.conf import settings
 from django.db import transaction
 
 from exchanges import timeframes
-from exchanges.candles import storage
+from exchanges.candles import months, reading, storage
 from exchanges.candles.catalogue import UnknownSymbol, UnknownVenue, add_market, find_market, find_venue
+from exchanges.candles.months import Month
 from exchanges.candles.storage import Series
 from exchanges.candles.validation import EARLIEST_MS, BadRow, Checked, check_candles, check_funding
-from exchanges.models import Candle, FundingRate, MarkCandle, Market, Provenance
+from exchanges.models import BackfillJob, Candle, CandleGap, FundingRate, JobStatus, MarkCandle, Market, Provenance
 from exchanges.ports import CandleFrame, FundingFrame
 from traderai.lib import clock
 from traderai.lib.errors import UserError
@@ -31,12 +33,14 @@ __all__ = [
     "find_venue",
     "forget",
     "funding",
+    "holes",
     "ingest",
     "ingest_funding",
     "last_funding_ms",
     "last_open_ms",
     "length_ms",
     "read",
+    "read_many",
 ]
 
 LAST, MARK = "last", "mark"
@@ -113,10 +117,42 @@ def read(
     source count, so a derived series with holes may bring fewer.
     """
     length_ms(timeframe)
-    stored = _load(market, timeframe, price, start_ms, end_ms, last)
-    if len(stored) and timeframe == settings.BASE_TIMEFRAME:
-        return stored
-    source = next((finer for finer in _finer(timeframe) if storage.newest(_series(market, finer, price)) is not None), None)
+    return _read(market, timeframe, price, start_ms, end_ms, last)
+
+
+def read_many(
+    markets: Sequence[Market],
+    timeframe: str,
+    *,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    last: int | None = None,
+    price: str = LAST,
+) -> list[CandleFrame]:
+    """`read` of each market, in their order; what files have to be read anew is found with one query for all."""
+    length_ms(timeframe)
+    known = months.stored([market.pk for market in markets], timeframe, price)
+    return [_read(market, timeframe, price, start_ms, end_ms, last, known.get(market.pk, [])) for market in markets]
+
+
+def holes(market: Market, timeframe: str, *, price: str = LAST) -> list[timeframes.Gap]:
+    """Bars missing between the first and the last of `read`, oldest first. Markets with sessions have one every night. Raises UnknownTimeframe."""
+    return timeframes.gaps(read(market, timeframe, price=price).timestamp, timeframe)
+
+
+def _read(
+    market: Market,
+    timeframe: str,
+    price: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    last: int | None,
+    known: Sequence[Month] | None = None,
+) -> CandleFrame:
+    stored = _load(market, timeframe, price, start_ms, end_ms, last, known)
+    if timeframe == settings.BASE_TIMEFRAME and (len(stored) or months.newest_ms(market.pk, timeframe, price) is not None):
+        return stored  # what is stored of it is all of it: streamed minutes run ahead of the base frame's own bar
+    source = next((finer for finer in _finer(timeframe) if months.newest_ms(market.pk, finer, price) is not None), None)
     if source is None:
         return stored
     if not len(stored):
@@ -137,7 +173,7 @@ def last_open_ms(market: Market, timeframe: str) -> int | None:
     """Open of the newest closed bar, stored or derived. Raises UnknownTimeframe."""
     length_ms(timeframe)
     if timeframe == settings.BASE_TIMEFRAME:
-        newest = storage.newest(_series(market, timeframe))
+        newest = months.newest_ms(market.pk, timeframe, LAST)
         if newest is not None:
             return newest
     for count in (1, 64, None):  # holes at the end of a derived series need a longer look
@@ -163,12 +199,30 @@ def check_source(market: Market, provenance: str) -> None:
 
 
 def forget(market: Market) -> int:
-    """Remove the market's whole history, so that it can begin anew from another source. Returns the number of rows removed."""
+    """Remove the market's whole history, so that it can begin anew from another source. Returns the number of rows removed.
+
+    Raises UserError while a backfill fetches it.
+    """
     with transaction.atomic():
+        _forget_checkpoints(market)
         removed = sum(model.objects.filter(market=market).delete()[0] for model in (Candle, MarkCandle, FundingRate))
+        CandleGap.objects.filter(market=market).delete()
         market.provenance = Provenance.NONE
         market.save(update_fields=["provenance"])
     return removed
+
+
+def _forget_checkpoints(market: Market) -> None:
+    """What a backfill has reached speaks of rows that go: whoever asks again begins anew."""
+    keys = {market.symbol, f"{market.symbol} funding"}
+    for job in BackfillJob.objects.select_for_update().filter(venue_id=market.venue_id).order_by("pk"):
+        if market.symbol not in job.symbols:
+            continue
+        if job.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+            raise UserError(f"symbol: backfill {job.pk} is fetching {market.symbol}; cancel it first", field="symbol")
+        job.checkpoints = {key: at_ms for key, at_ms in job.checkpoints.items() if key not in keys}
+        job.starts = {key: at_ms for key, at_ms in job.starts.items() if key not in keys}
+        job.save(update_fields=["checkpoints", "starts"])
 
 
 def _store(market: Market, series: Series, checked: Checked, rows: int, provenance: str, skip_bad: bool) -> IngestReport:
@@ -210,8 +264,16 @@ def _finer(timeframe: str) -> list[str]:
     return sorted(finer, key=lambda name: name != settings.BASE_TIMEFRAME)
 
 
-def _load(market: Market, timeframe: str, price: str, start_ms: int | None, end_ms: int | None, last: int | None) -> CandleFrame:
-    columns = storage.read(_series(market, timeframe, price), start_ms=start_ms, end_ms=end_ms, last=last)
+def _load(
+    market: Market,
+    timeframe: str,
+    price: str,
+    start_ms: int | None,
+    end_ms: int | None,
+    last: int | None,
+    known: Sequence[Month] | None = None,
+) -> CandleFrame:
+    columns = reading.columns(_series(market, timeframe, price), start_ms=start_ms, end_ms=end_ms, last=last, known=known)
     if price == MARK:
         columns.append(np.zeros(len(columns[0])))
     return CandleFrame(market.symbol, timeframe, *columns)
@@ -227,7 +289,7 @@ def _derive(
     if start_ms is not None:
         start_ms = -(-start_ms // step) * step
     if last is not None:
-        newest = storage.newest(_series(market, source, price))
+        newest = months.newest_ms(market.pk, source, price)
         known_ms = (newest or 0) + length_ms(source)
         until_ms = known_ms if end_ms is None else min(known_ms, end_ms)
         start_ms = max(start_ms or 0, until_ms // step * step - last * step)

@@ -1,11 +1,13 @@
 """Finding a market by what a person typed."""
 
+import re
 from decimal import Decimal
 from difflib import get_close_matches
 
 from django.conf import settings
 
-from exchanges.models import Market, MarketKind, Venue
+from exchanges.models import Market, Venue
+from exchanges.venues import registry
 from traderai.lib.errors import UserError
 
 FINEST_STEP = Decimal("0.00000001")
@@ -42,17 +44,24 @@ def find_venue(slug: str) -> Venue:
 
 
 def add_market(symbol: str, *, venue: str | None = None) -> Market:
-    """The market, created with cautious steps when it is not there: BASE/QUOTE is spot, BASE/QUOTE:QUOTE a linear perpetual. Raises UserError."""
+    """The market, created with cautious steps when it is not there: BASE/QUOTE is spot, or a share at a broker's, BASE/QUOTE:QUOTE a linear
+    perpetual. Raises UserError."""
     found = find_venue(venue or settings.DEFAULT_VENUE)
     pair, _, settle = symbol.partition(":")
     base, _, quote = pair.partition("/")
     if not (
-        symbol.isascii() and base.isalnum() and quote.isalnum() and symbol == symbol.upper() and settle in ("", quote) and len(symbol) <= 40
+        symbol.isascii()
+        and re.fullmatch(r"[A-Z0-9]+([.&-][A-Z0-9]+)*", base)
+        and quote.isalnum()
+        and symbol == symbol.upper()
+        and settle in ("", quote)
+        and len(symbol) <= 40
     ):
         raise UnknownSymbol(
-            f"symbol: {symbol!r} is not spelled like BTC/USDT (spot) or BTC/USDT:USDT (perpetual); correct it", field="symbol"
+            f"symbol: {symbol!r} is not spelled like BTC/USDT (spot, or a share's AAPL/USD) or BTC/USDT:USDT (perpetual); correct it",
+            field="symbol",
         )
-    kind = MarketKind.PERPETUAL if settle else MarketKind.SPOT
+    kind = registry.kind_of(found.slug, symbol)
     defaults = {"base": base, "quote": quote, "kind": kind, "tick_size": FINEST_STEP, "step_size": FINEST_STEP}
     defaults["max_leverage"] = 20 if settle else 1
     market, _created = Market.objects.select_related("venue").get_or_create(venue=found, symbol=symbol, defaults=defaults)

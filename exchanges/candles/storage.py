@@ -1,7 +1,7 @@
 """Series of numbers in the database, moved as arrays: no model instance is made on the way in or out.
 
-PostgreSQL speaks its binary COPY format (https://www.postgresql.org/docs/current/sql-copy.html) through a temporary table;
-SQLite takes executemany. Both write with ON CONFLICT DO UPDATE, and only where a value differs.
+PostgreSQL takes many rows in its binary COPY format (https://www.postgresql.org/docs/current/sql-copy.html), straight into the table
+when none of them is stored, else by way of a temporary one, and a few rows as parameters. SQLite takes executemany. All write with ON CONFLICT DO UPDATE, and only where a value differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,16 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from django.db import connection, models
+from django.db import OperationalError, connection, models
 from numpy.typing import NDArray
+
+from exchanges.models import MarkCandle
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
+ENSURE = "SELECT candles_ensure_months(%s, %s, %s)"
+LACKING = "SELECT count(*) FROM unnest(%s::text[]) AS name, pg_class WHERE pg_class.oid = %s::regclass AND relkind = 'p' AND to_regclass(name) IS NULL"
+FEW = 100  # below, arrays as parameters are quicker than a temporary table
 
 
 class Series(NamedTuple):
@@ -32,6 +37,16 @@ class Series(NamedTuple):
         return ("timestamp", *self.values)
 
     @property
+    def is_by_month(self) -> bool:
+        """Whether PostgreSQL keeps the table in partitions by month."""
+        return "timeframe" in self.constants
+
+    @property
+    def price(self) -> str:
+        """What CandleMonth calls the table's prices."""
+        return "mark" if self.model is MarkCandle else "last"
+
+    @property
     def condition(self) -> str:
         return " AND ".join(f"{name} = %s" for name in self.constants)
 
@@ -47,19 +62,12 @@ class Counts(NamedTuple):
 
 
 def write(series: Series, columns: Sequence[NDArray[Any]]) -> Counts:
-    """Insert or correct rows given as arrays (timestamps unique), inside the caller's transaction."""
+    """Insert or correct rows given as arrays (timestamps unique, increasing), inside the caller's transaction."""
     rows = len(columns[0])
     if not rows:
         return Counts(0, 0, 0)
-    known = _known(series, columns[0])
-    if connection.vendor != "postgresql":
-        written = _execute_many(series, columns)
-    elif known:
-        written = _merge(series, columns)
-    else:
-        written = _append(series, columns)
-    inserted = rows - known
-    return Counts(inserted, written - inserted, known - (written - inserted))
+    inserted, updated = (_write_postgresql if connection.vendor == "postgresql" else _write_sqlite)(series, columns)
+    return Counts(inserted, updated, rows - inserted - updated)
 
 
 def read(series: Series, *, start_ms: int | None = None, end_ms: int | None = None, last: int | None = None) -> list[NDArray[Any]]:
@@ -82,30 +90,33 @@ def newest(series: Series) -> int | None:
         return cursor.fetchone()[0]
 
 
-def _known(series: Series, timestamps: NDArray[np.int64]) -> int:
-    """How many of the (sorted) timestamps are stored already."""
-    query = f"SELECT timestamp FROM {series.table} WHERE {series.condition} AND timestamp BETWEEN %s AND %s"  # noqa: S608
+def _count(series: Series, timestamps: NDArray[np.int64]) -> int:
+    """How many rows lie in the span of the (sorted) timestamps."""
+    query = f"SELECT count(*) FROM {series.table} WHERE {series.condition} AND timestamp BETWEEN %s AND %s"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(query, [*series.parameters, int(timestamps[0]), int(timestamps[-1])])
-        stored = np.fromiter(chain.from_iterable(cursor.fetchall()), np.int64)
-    return int(np.isin(timestamps, stored, assume_unique=True).sum())
+        return int(cursor.fetchone()[0])
 
 
-def _upsert(series: Series, source: str, *, null_safe_differs: str) -> str:
-    names = (*series.constants, *series.columns)
-    updates = ", ".join(f"{name} = excluded.{name}" for name in series.values)
-    differs = " OR ".join(f"{series.table}.{name} {null_safe_differs} excluded.{name}" for name in series.values)
+def _upsert(series: Series, source: str) -> str:
+    names = ", ".join((*series.constants, *series.columns))
     keys = ", ".join((*series.constants, "timestamp"))
-    return f"INSERT INTO {series.table} ({', '.join(names)}) {source} ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE {differs}"
+    updates = ", ".join(f"{name} = excluded.{name}" for name in series.values)
+    return f"INSERT INTO {series.table} ({names}) {source} ON CONFLICT ({keys}) DO UPDATE SET {updates}"
 
 
-def _execute_many(series: Series, columns: Sequence[NDArray[Any]]) -> int:
-    names = (*series.constants, *series.columns)
+def _write_sqlite(series: Series, columns: Sequence[NDArray[Any]]) -> tuple[int, int]:
+    """Rows inserted and rows corrected."""
     constants = tuple(series.constants.values())
     rows = [constants + row for row in zip(*(column.tolist() for column in columns), strict=True)]
+    differs = " OR ".join(f"{series.table}.{name} IS NOT excluded.{name}" for name in series.values)
+    places = ", ".join(["%s"] * (len(constants) + len(columns)))
+    before = _count(series, columns[0])
     with connection.cursor() as cursor:
-        cursor.executemany(_upsert(series, f"VALUES ({', '.join(['%s'] * len(names))})", null_safe_differs="IS NOT"), rows)
-        return int(cursor.rowcount)
+        cursor.executemany(f"{_upsert(series, f'VALUES ({places})')} WHERE {differs}", rows)
+        written = int(cursor.rowcount)
+    inserted = _count(series, columns[0]) - before
+    return inserted, written - inserted
 
 
 def _fetch(query: str, parameters: list[Any], series: Series) -> list[NDArray[Any]]:
@@ -139,6 +150,48 @@ def _block(series: Series, columns: Sequence[NDArray[Any]], constants: Mapping[s
     return COPY_HEADER + block.tobytes() + COPY_TRAILER
 
 
+def _write_postgresql(series: Series, columns: Sequence[NDArray[Any]]) -> tuple[int, int]:
+    """Rows inserted and rows corrected. Months that nobody has written yet are made first."""
+    timestamps = columns[0]
+    if series.is_by_month:
+        _ensure_months(series.model._meta.db_table, int(timestamps[0]), int(timestamps[-1]))
+    if not _count(series, timestamps):
+        return _append(series, columns), 0
+    if len(timestamps) < FEW:
+        kinds = ", ".join(f"%s::{'bigint' if name == 'timestamp' else 'float8'}[]" for name in series.columns)
+        return _merge(series, timestamps, f"unnest({kinds})", [column.tolist() for column in columns])
+    kinds = ", ".join(f"{name} {'bigint' if name == 'timestamp' else 'float8'}" for name in series.columns)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMPORARY TABLE staging ({kinds}) ON COMMIT DROP")
+        with cursor.copy(f"COPY staging ({', '.join(series.columns)}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(_block(series, columns, {}))
+        written = _merge(series, timestamps, "staging", [])
+        cursor.execute("DROP TABLE staging")
+    return written
+
+
+def _ensure_months(table: str, first_ms: int, last_ms: int) -> None:
+    """Make the partitions that lack, on a connection of its own: the lock this takes would else last as long as the caller's
+    transaction, which may wait for whoever waits for the lock. A caller who has locked the whole table makes them himself."""
+    months = np.arange(np.datetime64(first_ms, "ms").astype("datetime64[M]"), np.datetime64(last_ms, "ms").astype("datetime64[M]") + 1)
+    names = [f"{table}_{str(month).replace('-', '')}" for month in months]
+    with connection.cursor() as cursor:
+        cursor.execute(LACKING, [names, table])
+        if not cursor.fetchone()[0]:
+            return
+    other = connection.copy()
+    other.settings_dict["OPTIONS"].pop("pool", None)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '3s'")
+            cursor.execute(ENSURE, [table, first_ms, last_ms])
+    except OperationalError:
+        with connection.cursor() as cursor:
+            cursor.execute(ENSURE, [table, first_ms, last_ms])
+    finally:
+        other.close()
+
+
 def _append(series: Series, columns: Sequence[NDArray[Any]]) -> int:
     """Rows of which none is stored, straight into the table; one stored meanwhile makes the transaction fail, not double."""
     names = ", ".join((*series.constants, *series.columns))
@@ -148,23 +201,31 @@ def _append(series: Series, columns: Sequence[NDArray[Any]]) -> int:
         return int(cursor.rowcount)
 
 
-def _merge(series: Series, columns: Sequence[NDArray[Any]]) -> int:
-    """Rows of which some are stored, by way of a temporary table."""
-    kinds = ", ".join(f"{name} {'bigint' if name == 'timestamp' else 'double precision'}" for name in series.columns)
+def _merge(series: Series, timestamps: NDArray[np.int64], given: str, parameters: list[Any]) -> tuple[int, int]:
+    """Rows that `given` yields, of which some may be stored. Equal ones are left out before: an upsert would lock each."""
     names = ", ".join(series.columns)
-    source = f"SELECT {', '.join(['%s'] * len(series.constants))}, {names} FROM staging"  # noqa: S608
+    old, new = (", ".join(f"{source}.{name}" for name in series.values) for source in ("stored", "given"))
+    same = " AND ".join(f"stored.{name} = %s" for name in series.constants) + " AND stored.timestamp BETWEEN %s AND %s"
+    source = f"SELECT {', '.join(['%s'] * len(series.constants))}, {names} FROM changed WHERE NOT known"  # noqa: S608
+    corrections = ", ".join(f"{name} = changed.{name}" for name in series.values)
+    query = f"""WITH changed AS MATERIALIZED (
+        SELECT given.*, stored.timestamp IS NOT NULL AS known FROM {given} AS given ({names}) LEFT JOIN {series.table} AS stored
+        ON {same} AND stored.timestamp = given.timestamp
+        WHERE stored.timestamp IS NULL OR ROW({old}) IS DISTINCT FROM ROW({new})
+    ), corrected AS (
+        UPDATE {series.table} AS stored SET {corrections} FROM changed WHERE known AND {same} AND stored.timestamp = changed.timestamp
+    ), added AS ({_upsert(series, source)})
+    SELECT count(*) FILTER (WHERE NOT known), count(*) FILTER (WHERE known) FROM changed"""  # noqa: S608
+    span = [*series.parameters, int(timestamps[0]), int(timestamps[-1])]
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TEMPORARY TABLE staging ({kinds}) ON COMMIT DROP")
-        with cursor.copy(f"COPY staging ({names}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.write(_block(series, columns, {}))
-        cursor.execute(_upsert(series, source, null_safe_differs="IS DISTINCT FROM"), series.parameters)
-        written = int(cursor.rowcount)
-        cursor.execute("DROP TABLE staging")
-    return written
+        cursor.execute(query, [*parameters, *span, *span, *series.parameters])
+        inserted, updated = cursor.fetchone()
+    return int(inserted), int(updated)
 
 
 def _copy_out(query: str, parameters: list[Any], series: Series) -> list[NDArray[Any]]:
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)", parameters) as copy:
+    # The driver's own cursor: Django's, while it records queries, takes no parameters for a copy.
+    with connection.cursor() as cursor, cursor.cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)", parameters) as copy:
         data = b"".join(bytes(part) for part in copy)
     block = np.frombuffer(
         data, _record(series.columns), offset=len(COPY_HEADER), count=(len(data) - len(COPY_HEADER) - 2) // _record(series.columns).itemsize

@@ -1,7 +1,8 @@
 """Venues, markets, candles, accounts, orders, positions."""
 
 from exchanges.models.account import Environment, LedgerEntry, LedgerKind, TradingAccount, TradingState
-from exchanges.models.candle import Candle, FundingRate, MarkCandle
+from exchanges.models.candle import Candle, CandleMonth, FundingRate, MarkCandle
+from exchanges.models.gap import CandleGap, GapState
 from exchanges.models.job import BackfillJob, JobStatus
 from exchanges.models.market import Market, MarketKind, Provenance
 from exchanges.models.order import Fill, Liquidity, Order, OrderEvent, OrderSide, OrderType, new_client_order_id
@@ -12,9 +13,12 @@ from exchanges.models.venue import Venue
 __all__ = [
     "BackfillJob",
     "Candle",
+    "CandleGap",
+    "CandleMonth",
     "Environment",
     "Fill",
     "FundingRate",
+    "GapState",
     "JobStatus",
     "KillSwitch",
     "LedgerEntry",

@@ -2,6 +2,9 @@
 
 The market's key is not constrained in the database: PostgreSQL would check it for every one of a million rows, which costs two thirds
 of the ingest rate, and one ingest writes one market that it holds locked. Markets are protected from deletion where money depends on them.
+
+How PostgreSQL lays the two tables of bars out, and the triggers that keep CandleMonth, are the migration's candle_layout: one that
+rebuilds these tables (on SQLite Django does so for nearly every change of a column) has to create the triggers again.
 """
 
 from django.db import models
@@ -53,6 +56,25 @@ class MarkCandle(Bar):
                 name="mark_candle_prices_possible",
             ),
         ]
+
+
+class CandleMonth(models.Model):
+    """One month of one series, kept by the database's own triggers with every write of a bar, whoever writes it.
+
+    `revision` is a number drawn anew at every change: whoever holds the month's bars under the same number holds what is stored.
+    """
+
+    pk = models.CompositePrimaryKey("market_id", "timeframe", "price", "month_ms")
+    market = models.ForeignKey(Market, models.DO_NOTHING, db_index=False, db_constraint=False)
+    timeframe = models.CharField(max_length=3)
+    price = models.CharField(max_length=4, help_text="last or mark")
+    month_ms = models.BigIntegerField(help_text="First instant of the calendar month, ms since the epoch, UTC.")
+    bars = models.IntegerField()
+    last_ms = models.BigIntegerField(help_text="Open of the month's newest bar.")
+    revision = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.market_id} {self.timeframe} {self.price} {self.month_ms}"
 
 
 class FundingRate(models.Model):

@@ -7,6 +7,7 @@ from exchanges.models.venue import Venue
 class MarketKind(models.TextChoices):
     SPOT = "spot", "Spot"
     PERPETUAL = "perpetual", "Perpetual future"
+    EQUITY = "equity", "Share"
 
 
 class Provenance(models.TextChoices):
@@ -25,9 +26,14 @@ class MarketQuerySet(models.QuerySet["Market"]):
     def with_candles(self) -> "MarketQuerySet":
         return self.active().exclude(provenance=Provenance.NONE)
 
+    def around_the_clock(self) -> "MarketQuerySet":
+        """Those that never close. Signals are made for them only: their features count hours, and a share's nights have none."""
+        return self.exclude(kind=MarketKind.EQUITY)
+
 
 class Market(models.Model):
-    """One instrument on one venue, in ccxt's unified spelling: BTC/USDT:USDT is a linear perpetual, BTC/USDT is spot."""
+    """One instrument on one venue, in ccxt's unified spelling: BTC/USDT:USDT is a linear perpetual, BTC/USDT is spot. Shares are spelled
+    the same way, AAPL/USD on alpaca and RELIANCE/INR on zerodha, so that only `kind` tells them from spot."""
 
     venue = models.ForeignKey(Venue, models.PROTECT, related_name="markets")
     symbol = models.CharField(max_length=40)
@@ -62,9 +68,19 @@ class Market(models.Model):
         return CostModel(maker_bps=self.venue.maker_bps, taker_bps=self.venue.taker_bps)
 
     @property
+    def is_cash(self) -> bool:
+        """Paid in full: what is not owned cannot be sold, and nothing is borrowed, funded or liquidated."""
+        return self.kind != MarketKind.PERPETUAL
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether it closes: at night, on weekends, on holidays."""
+        return self.kind == MarketKind.EQUITY
+
+    @property
     def default_funding(self) -> float:
-        """What an hour of holding costs where no rate is stored, as a fraction of notional; a spot market has no funding."""
-        return self.costs.funding_bps_per_hour * 1e-4 if self.kind == MarketKind.PERPETUAL else 0.0
+        """What an hour of holding costs where no rate is stored, as a fraction of notional; what is paid in full has no funding."""
+        return 0.0 if self.is_cash else self.costs.funding_bps_per_hour * 1e-4
 
     @property
     def is_simulated(self) -> bool:

@@ -32,6 +32,7 @@ class Snapshot:
     account_state: str
     market_is_active: bool
     can_short: bool
+    is_own_currency: bool
     has_unknown: bool
     has_position: bool
     open_positions: int
@@ -88,7 +89,9 @@ def check_plan(snapshot: Snapshot, plan: EntryPlan, sign: int) -> RiskDecision:
     if not snapshot.market_is_active:
         return _no("market", "The market is not open for trading.")
     if sign < 0 and not snapshot.can_short:
-        return _no("short", "A spot market cannot be sold short.")
+        return _no("short", "A share or a spot market cannot be sold short.")
+    if not snapshot.is_own_currency:
+        return _no("currency", "The market trades in another currency than the account holds, and nothing is converted here.")
     if snapshot.has_position:
         return _no("position", "There is a position or an order in this market already.")
     ladder = (plan.stop, plan.reference_price, plan.tp1, plan.tp2, plan.tp3)

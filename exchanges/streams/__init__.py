@@ -1,21 +1,16 @@
 """Live market data, whatever its source: ticks to the browsers and the cache, closed bars to the database and to whoever waits for them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import structlog
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
-from redis.exceptions import RedisError
 
 from exchanges import candles, events
+from exchanges.live import Feed, Tick
 from exchanges.models import Market, Provenance
 from exchanges.ports import CandleFrame
+from exchanges.streams import publishing
 from exchanges.streams.feed import read_feed, write_feed
-from traderai.lib import groups
 from traderai.lib.errors import UserError
 from traderai.lib.events import send_after_commit
 
@@ -25,27 +20,17 @@ __all__ = [
     "close_bar",
     "close_bars",
     "has_ticks",
+    "is_replayed",
     "latest_tick",
     "publish_tick",
     "publish_ticks",
     "read_feed",
+    "store_bars",
     "write_feed",
 ]
 
-log = structlog.get_logger(__name__)
-
 VENUE, REPLAY, SIMULATED = "venue", "replay", "simulated"
 SOURCES = {Provenance.VENUE: VENUE, Provenance.FILE: REPLAY, Provenance.SIMULATED: SIMULATED}
-
-
-class Tick(NamedTuple):
-    """A market's newest price. ts_ms is market time, which in a replay is not the wall clock's."""
-
-    market_id: int
-    symbol: str
-    price: float
-    ts_ms: int
-    source: str
 
 
 class NoHistory(UserError):
@@ -59,26 +44,18 @@ def source_of(market: Market) -> str:
 
 def publish_tick(tick: Tick) -> None:
     """Tell everyone who listens the newest price of one market."""
-    publish_ticks([tick])
+    publishing.publish([tick])
 
 
 def publish_ticks(ticks: Sequence[Tick]) -> None:
     """Tell everyone who listens; a broker that is away costs this beat of prices, not the feed."""
-    try:
-        cache.set_many({_key(tick.market_id): tick._asdict() for tick in ticks}, timeout=None)
-        async_to_sync(_send)(ticks)
-    except (OSError, RedisError) as error:
-        log.warning("prices not published", count=len(ticks), error=str(error))
+    publishing.publish(ticks)
 
 
 def latest_tick(market: Market) -> Tick | None:
     """The newest price published, or the close of the newest stored bar when that is newer; None when there is neither."""
-    try:
-        stored = cache.get(_key(market.pk))
-    except (OSError, RedisError) as error:
-        log.warning("prices not readable", error=str(error))
-        stored = None
-    tick = Tick(**stored) if stored else None
+    tick = publishing.latest(market.pk, "tick")
+    assert tick is None or isinstance(tick, Tick)
     timeframe = settings.BASE_TIMEFRAME
     bar = candles.read(market, timeframe, last=1)
     if len(bar):
@@ -90,11 +67,12 @@ def latest_tick(market: Market) -> Tick | None:
 
 def has_ticks(market_ids: Sequence[int]) -> bool:
     """Whether a live price of any of these markets has been published; False while nobody can tell."""
-    try:
-        return bool(cache.get_many([_key(market_id) for market_id in market_ids]))
-    except (OSError, RedisError) as error:
-        log.warning("prices not readable", error=str(error))
-        return False
+    return bool(publishing.newest(market_ids, ["tick"]))
+
+
+def is_replayed(market_ids: Sequence[int]) -> bool:
+    """Whether history of any of these markets is being played; False while nobody can tell."""
+    return any(isinstance(feed, Feed) and feed.source == REPLAY for feed in publishing.newest(market_ids, ["feed"]))
 
 
 def close_bar(market: Market, frame_row: CandleFrame) -> None:
@@ -105,21 +83,22 @@ def close_bar(market: Market, frame_row: CandleFrame) -> None:
 def close_bars(bars: Sequence[tuple[Market, CandleFrame]]) -> None:
     """Store the bars that closed at one moment in one transaction, and only then tell about each of them. Raises NoHistory, candles.BadRows."""
     with transaction.atomic():
+        store_bars(bars)
         for market, frame in bars:
-            if market.provenance == Provenance.NONE:
-                raise NoHistory(f"symbol: {market.symbol} has no history yet; import or backfill it first", field="symbol")
-            candles.ingest(market, frame, provenance=market.provenance)
             for timestamp in frame.timestamp.tolist():
                 send_after_commit(
                     events.candle_closed, market_id=market.pk, symbol=market.symbol, timeframe=frame.timeframe, timestamp=timestamp
                 )
 
 
-async def _send(ticks: Sequence[Tick]) -> None:
-    layer = get_channel_layer()
-    for tick in ticks:
-        await layer.group_send(groups.TICKS, {"type": "tick", **tick._asdict()})
-
-
-def _key(market_id: int) -> str:
-    return f"tick:{market_id}"
+def store_bars(bars: Sequence[tuple[Market, CandleFrame]]) -> None:
+    """Store closed bars in one transaction without telling anybody: those that nothing but charts waits for. Raises NoHistory, candles.BadRows."""
+    with transaction.atomic():
+        # As the rows say: whoever streams for hours may hold a market whose history was removed meanwhile.
+        rows = Market.objects.select_for_update().filter(pk__in={market.pk for market, _ in bars}).order_by("pk")
+        held = dict(rows.values_list("pk", "provenance"))
+        for market, frame in sorted(bars, key=lambda bar: bar[0].pk):  # whoever locks several markets locks them in this order
+            market.provenance = held.get(market.pk, Provenance.NONE)
+            if market.provenance == Provenance.NONE:
+                raise NoHistory(f"symbol: {market.symbol} has no history yet; import or backfill it first", field="symbol")
+            candles.ingest(market, frame, provenance=market.provenance)

@@ -1,4 +1,4 @@
-"""Playing a feed as the live market: ticks along each bar, then the closed bar, on a clock that runs faster than ours until it has caught up."""
+"""Playing a feed as the live market: prices along each bar, then the closed bar, on a clock that runs faster than ours until it has caught up."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from exchanges import candles, streams
+from exchanges.live import Bar, Feed, Tick, Update
 from exchanges.models import Market
 from exchanges.ports import CandleFrame
+from exchanges.streams import path, publishing
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
 TICKS_PER_SECOND = 2.0
-# Where in a bar's time its corners lie; the way from the open goes to the far extreme last.
-CORNERS = (0.0, 0.25, 0.65, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +77,17 @@ def play(
     for open_ms, bars in moments:
         while (now_ms := clock_.at(wall_ms())) < open_ms + length_ms:
             if now_ms >= open_ms:
-                streams.publish_ticks([_tick(market, bar, (now_ms - open_ms) / length_ms, now_ms) for market, bar in bars])
+                _publish(bars, (now_ms - open_ms) / length_ms, now_ms)
             if stop.wait(1.0 / ticks_per_second):
                 return played
         streams.close_bars(bars)
-        streams.publish_ticks([_tick(market, bar, 1.0, open_ms + length_ms) for market, bar in bars])
+        _publish(bars, 1.0, open_ms + length_ms)
         played += 1
         if on_bar:
             on_bar(open_ms + length_ms)
         if stop.is_set():
             return played
     return played
-
-
-def price_along(bar: CandleFrame, share: float) -> float:
-    """The price at a share (0 to 1) of the bar's time: open, low, high, close of a rising bar, open, high, low, close of a falling one."""
-    opened, high, low, close = (float(column[0]) for column in (bar.open, bar.high, bar.low, bar.close))
-    corners = (opened, low, high, close) if close >= opened else (opened, high, low, close)
-    return float(np.interp(share, CORNERS, corners))
 
 
 def _moments(playing: Sequence[Track]) -> Iterator[tuple[int, list[tuple[Market, CandleFrame]]]]:
@@ -112,9 +105,12 @@ def _moments(playing: Sequence[Track]) -> Iterator[tuple[int, list[tuple[Market,
         yield open_ms, bars
 
 
-def _tick(market: Market, bar: CandleFrame, share: float, ts_ms: int) -> streams.Tick:
-    price = price_along(bar, share)
-    tick_size = float(market.tick_size)
-    on_grid = float(f"{round(price / tick_size) * tick_size:.12g}")
-    inside = min(max(on_grid, float(bar.low[0])), float(bar.high[0]))
-    return streams.Tick(market.pk, market.symbol, inside if share < 1.0 else float(bar.close[0]), ts_ms, streams.source_of(market))
+def _publish(bars: Sequence[tuple[Market, CandleFrame]], share: float, ts_ms: int) -> None:
+    publishing.publish([update for market, bar in bars for update in _along(market, bar, share, ts_ms)])
+
+
+def _along(market: Market, bar: CandleFrame, share: float, ts_ms: int) -> list[Update]:
+    """The market at a share of the bar's time: its price, the bar so far, and that its stream is live."""
+    now, source = path.forming(bar, share, float(market.tick_size)), streams.source_of(market)
+    forming = Bar(market.pk, market.symbol, bar.timeframe, int(bar.timestamp[0]), *now, closed=share >= 1.0, source=source)
+    return [Tick(market.pk, market.symbol, now.close, ts_ms, source), forming, Feed(market.pk, market.symbol, "live", ts_ms, source)]

@@ -53,12 +53,12 @@ class Pass:
 
 
 def run(*, slot: str | None = None, symbols: Iterable[str] | None = None) -> ScanReport:
-    """Scan all active markets that have candles, or those named. A `slot` that was scanned before is left alone.
+    """Scan all active markets that have candles and never close, or those named. A `slot` that was scanned before is left alone.
 
     Raises exchanges.candles.UnknownSymbol, before anything is stored, when a symbol is not listed.
     """
     if symbols is None:
-        markets = list(Market.objects.with_candles().select_related("venue").order_by("symbol", "id"))
+        markets = list(Market.objects.with_candles().around_the_clock().select_related("venue").order_by("symbol", "id"))
     else:
         markets = [candles.find_market(symbol) for symbol in dict.fromkeys(symbols)]
     return _scan(slot or f"manual:{uuid.uuid4().hex}", markets)
@@ -80,7 +80,7 @@ def run_bar(*, bar_ms: int) -> ScanReport | None:
 def _unseen(bar_ms: int) -> list[Market]:
     seen = set(Signal.objects.filter(bar_ms=bar_ms).values_list("market_id", flat=True))
     seen |= set(Rejection.objects.filter(bar_ms=bar_ms).values_list("market_id", flat=True))
-    waiting = Market.objects.with_candles().exclude(pk__in=seen).select_related("venue").order_by("symbol", "id")
+    waiting = Market.objects.with_candles().around_the_clock().exclude(pk__in=seen).select_related("venue").order_by("symbol", "id")
     return [market for market in waiting if candles.last_open_ms(market, settings.BASE_TIMEFRAME) == bar_ms]
 
 

@@ -61,6 +61,8 @@ def cost_model(market: Market) -> CostModel:
 
 def judge(context: Context, market: Market, template: Template, newest: int | None) -> Signal:
     """The candidate of the market's newest bar as an unsaved signal, or Refused."""
+    if market.has_sessions:
+        raise Refused("sessions", "The market closes at night, and signals are made for markets that never close.")
     if newest is None:
         raise Refused("no_history", f"No closed {settings.BASE_TIMEFRAME} bar is stored yet.")
     _require_fresh(market, newest)

@@ -11,8 +11,12 @@ class UnusableHistory(UserError):
 
 
 def check_origin(markets: Sequence[Market]) -> None:
-    """Raises UnusableHistory when a market has no candles, or when some are from elsewhere than others."""
+    """Raises UnusableHistory when a market closes at night or has no candles, or when some are from elsewhere than others."""
     for market in markets:
+        if market.has_sessions:
+            raise UnusableHistory(
+                f"symbols: {market.symbol} closes at night, and models learn from markets that never close; leave it out", field="symbols"
+            )
         if market.provenance == Provenance.NONE:
             raise UnusableHistory(f"symbols: {market.symbol} has no candles; import or backfill them first", field="symbols")
     if len({market.provenance for market in markets}) > 1:

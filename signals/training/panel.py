@@ -55,8 +55,7 @@ def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
         warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
     )
     out = []
-    for market in markets:
-        frame = candles.read(market, params.timeframe)
+    for market, frame in zip(markets, candles.read_many(markets, params.timeframe), strict=True):
         if len(frame) < needed:
             raise UnusableHistory(
                 f"symbols: {market.symbol} has {len(frame)} candles of {params.timeframe}, training with {params.folds} folds needs {needed}; backfill more, ask for fewer folds, or leave it out",

@@ -16,6 +16,14 @@ COST_LABELS = {
     "exit_fee_pct": "Fees of the take-profits, which rest in the book",
     "funding_pct": "Funding, as if held to the time limit",
 }
+LINES = (
+    ("entry", "Entry", "entry"),
+    ("stop", "Stop", "stop"),
+    ("tp1", "TP1", "target"),
+    ("tp2", "TP2", "target"),
+    ("tp3", "TP3", "target"),
+)
+"""What a chart draws of a signal: attribute, label, kind of line."""
 SHARES = ("30 %", "40 %", "30 %")
 
 

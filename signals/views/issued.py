@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from exchanges.models import Market
 from signals import strategies
 from signals.forms import RejectionFilterForm, SignalFilterForm
 from signals.models import Rejection, Signal
@@ -113,3 +114,18 @@ def signal_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "base_timeframe": settings.BASE_TIMEFRAME,
     }
     return render(request, "signals/detail.html", context)
+
+
+@login_required
+@require_safe
+def signals_of_market(request: HttpRequest, pk: int) -> HttpResponse:
+    """The open signals of one market as a part of the market's page, with their levels for its chart."""
+    market = get_object_or_404(Market.objects.active(), pk=pk)
+    found = list(Signal.objects.newest_first().open().filter(market=market))
+    lines = [
+        {"kind": kind, "label": f"{label} (signal {signal.pk})", "price": getattr(signal, name)}
+        for signal in found
+        for name, label, kind in explanation.LINES
+    ]
+    context = {"market": market, "signals": found, "lines": lines, "places": explanation.price_places(market)}
+    return render(request, "signals/_of_market.html", context)

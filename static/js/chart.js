@@ -9,15 +9,15 @@ import { THEME_CHANGED } from "./theme.js";
 
 const charts = window.LightweightCharts;
 
-function token(name) {
+export function token(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function faded(hex, share) {
+export function faded(hex, share) {
   return `${hex}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
 }
 
-function frame() {
+export function frame() {
   const line = token("line");
   return {
     layout: {
@@ -35,7 +35,7 @@ function frame() {
   };
 }
 
-const kindColour = (kind) => token({ target: "gain", stop: "loss", exit: "brass" }[kind] ?? "ink");
+export const kindColour = (kind) => token({ target: "gain", stop: "loss", exit: "brass" }[kind] ?? "ink");
 
 const areaColours = (tone) => ({
   lineColor: token(tone),
@@ -43,7 +43,7 @@ const areaColours = (tone) => ({
   bottomColor: faded(token(tone), tone === "loss" ? 0.28 : 0.02),
 });
 
-const candleColours = () => ({
+export const candleColours = () => ({
   upColor: token("gain"),
   downColor: token("loss"),
   wickUpColor: token("gain"),
@@ -63,7 +63,7 @@ function paint(chart, restyle) {
   chart.timeScale().fitContent(); // last: options of the time scale undo an earlier one
 }
 
-const seconds = (ms) => Math.floor(ms / 1000);
+export const seconds = (ms) => Math.floor(ms / 1000);
 
 // The library wants strictly rising times: of several values within one second the last stands.
 function rising(rows, toPoint) {

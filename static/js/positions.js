@@ -25,7 +25,7 @@ function update(position) {
     return;
   }
   if (!place) return;
-  fillAll(place.matches("tr") ? place : document, position);
+  fillAll(place.matches("tr, .rows") ? place : document, position); // a detail page has its figures all over
   if (place.matches("tr")) {
     place.dataset.netPnl = position.net_pnl;
     place.dataset.unrealisedPnl = position.unrealised_pnl;

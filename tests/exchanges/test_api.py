@@ -1,5 +1,6 @@
 import pytest
 
+from accounts.models import AuditEvent
 from exchanges import backfill, candles
 from exchanges.models import BackfillJob, JobStatus
 from exchanges.venues import registry
@@ -38,6 +39,53 @@ def test_it_starts_a_backfill_and_tells_how_far_it_is(venue, sam, client_for, dj
     assert told["since"] == "2024-01-01T00:00:00Z"
     assert len(candles.read(candles.find_market("BTC/USDT:USDT"), "15m")) == 192
     assert BackfillJob.objects.get().requested_by == sam
+
+
+def change(client, job, what):
+    return client.post(f"/api/v1/backfill/{job.pk}/{what}")
+
+
+def test_it_pauses_resumes_and_cancels(venue, sam, client_for, django_capture_on_commit_callbacks):
+    client = client_for(sam)
+    job = backfill.start(symbols=["BTC/USDT:USDT"], since_ms=START_MS, until_ms=START_MS + 10**8)
+    for what, status in (("pause", "paused"), ("cancel", "cancelled")):
+        reply = change(client, job, what)
+        assert (reply.status_code, reply.json()["status"]) == (200, status)
+    refused = change(client, job, "pause")
+    assert refused.status_code == 422
+    assert refused.json() == {"detail": f"status: job {job.pk} is cancelled and cannot be paused", "field": "status"}
+    with django_capture_on_commit_callbacks(execute=True):
+        assert change(client, job, "resume").json()["status"] == "queued"
+    job.refresh_from_db()
+    assert job.status == JobStatus.DONE
+    assert change(client, job, "resume").status_code == change(client, job, "cancel").status_code == 422
+    recorded = AuditEvent.objects.filter(user=sam).order_by("pk").values_list("action", flat=True)
+    assert [action for action in recorded if action.startswith("backfill")] == ["backfill_paused", "backfill_cancelled", "backfill_resumed"]
+
+
+def test_it_lists_the_newest_first(sam, client_for):
+    client = client_for(sam)
+    ids = [post(client, since=f"2024-01-0{day}", until="2024-01-09").json()["id"] for day in (1, 2, 3)]
+    backfill.pause(BackfillJob.objects.get(pk=ids[1]))
+    told = client.get("/api/v1/backfill").json()
+    assert ([job["id"] for job in told["items"]], told["count"]) == (ids[::-1], 3)
+    told = client.get("/api/v1/backfill?status=paused&limit=1").json()
+    assert ([job["id"] for job in told["items"]], told["count"]) == ([ids[1]], 1)
+    assert client.get("/api/v1/backfill?offset=2").json()["items"][0]["id"] == ids[0]
+    for wrong in ("status=sleeping", "limit=0", "limit=201", "offset=-1"):
+        assert client.get(f"/api/v1/backfill?{wrong}").status_code == 422
+
+
+def test_it_tells_about_every_market(venue, sam, client_for, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        started = post(client_for(sam), symbols=["BTC/USDT:USDT", "ETH/USDT:USDT"], since="2023-12-01")
+    told = client_for(sam).get(f"{STATUS}{started.json()['id']}").json()
+    assert (told["status"], told["rows"]) == ("failed", 192)
+    btc, eth = told["series"]
+    assert (btc["symbol"], btc["progress"], btc["begins"], btc["has_history"]) == ("BTC/USDT:USDT", 1.0, "2024-01-01T00:00:00Z", True)
+    assert btc["errors"] == []
+    assert (eth["progress"], eth["begins"]) == (0.0, None)
+    assert "binance does not list ETH/USDT:USDT" in eth["errors"][0]
 
 
 def test_it_continues_an_unfinished_job_when_asked_again(sam, client_for):
@@ -91,7 +139,7 @@ def test_it_tells_why_a_job_failed(venue, sam, client_for):
     backfill.run(job.pk)
     told = client_for(sam).get(f"{STATUS}{job.pk}").json()
     assert told["status"] == JobStatus.FAILED
-    assert "does not list this symbol" in told["error"]
+    assert "does not list ETH/USDT:USDT" in told["error"]
     assert "127.0.0.1" not in told["error"]
 
 

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -188,6 +190,17 @@ def test_it_derives_from_a_finer_frame_when_there_is_no_base(btc):
     assert candles.last_open_ms(btc, "1h") == START_MS
 
 
+def test_it_never_continues_the_base_from_finer_bars(btc):
+    """Streams store minutes that are newer than the newest bar of the base; nobody is to act on that bar before it is stored and told."""
+    candles.ingest(btc, make_frame(20), provenance="file")
+    minutes = make_frame(30, timeframe="1m", start_ms=START_MS + 20 * QUARTER_MS)
+    candles.ingest(btc, minutes, provenance="file")
+    assert len(candles.read(btc, "15m", start_ms=START_MS + 20 * QUARTER_MS)) == 0
+    assert candles.last_open_ms(btc, "15m") == START_MS + 19 * QUARTER_MS
+    assert len(candles.read(btc, "1h")) == 5
+    assert candles.read(btc, "5m").timestamp.tolist() == [START_MS + 20 * QUARTER_MS + i * 300_000 for i in range(6)]
+
+
 def test_it_reads_nothing_as_empty_arrays(btc):
     assert len(candles.read(btc, "15m")) == 0
     assert len(candles.read(btc, "4h", last=5)) == 0
@@ -225,7 +238,7 @@ def test_it_helps_whoever_mistypes_a_symbol(typed, advice):
 
 
 def test_it_names_the_venues_when_asked_for_another():
-    with pytest.raises(candles.UnknownVenue, match="use one of binance, bitget, bybit, okx, paper"):
+    with pytest.raises(candles.UnknownVenue, match="use one of alpaca, binance, bitget, bybit, okx, paper, zerodha"):
         candles.find_market("BTC/USDT:USDT", venue="mtgox")
 
 
@@ -247,3 +260,9 @@ def test_it_stores_and_reads_through_binary_copy_on_postgresql(btc):
     report = candles.ingest(btc, changed(frame, volume={3: 1.25}), provenance="file")
     assert (report.inserted, report.updated, report.unchanged) == (0, 1, 499)
     assert rows(candles.read(btc, "15m", last=400)) == rows(changed(frame, volume={3: 1.25}).slice(100, 500))
+
+
+def test_it_reads_while_django_records_its_queries(btc):
+    candles.ingest(btc, make_frame(5), provenance=Provenance.FILE)
+    with CaptureQueriesContext(connection):
+        assert len(candles.read(btc, "15m", last=3)) == 3

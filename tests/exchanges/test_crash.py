@@ -7,10 +7,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 
 from exchanges import candles, execution, paper_accounts, positions
 from exchanges.models import Fill, LedgerEntry, Order, Position
+from tests.databases import database_url
 from tests.exchanges.entries import BAR_MS, START_MS, ledger_sum, plan_at, store, submit
 from tests.exchanges.worker import HERE, POINTS
 from traderai.lib import clock
@@ -46,13 +46,6 @@ def entry(account, market):
 def held(account, market):
     submit(account, market, plan_at(3000.0, store(market, [3000.0] * 4)))
     return Position.objects.get()
-
-
-def database_url() -> str:
-    found = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{found['NAME']}"
-    return f"postgres://{found['USER']}:{found['PASSWORD']}@{found['HOST']}:{found['PORT']}/{found['NAME']}"
 
 
 @pytest.fixture

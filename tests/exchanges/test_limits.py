@@ -11,7 +11,7 @@ from exchanges.risk.profiles import PROFILES
 
 NOW_MS = 1_735_689_600_000
 FINE = Snapshot(
-    switch="run", account_is_active=True, account_state="active", market_is_active=True, can_short=True, has_unknown=False, has_position=False, open_positions=0,
+    switch="run", account_is_active=True, account_state="active", market_is_active=True, can_short=True, is_own_currency=True, has_unknown=False, has_position=False, open_positions=0,
     equity=1000.0, peak_equity=1000.0, day_start_equity=1000.0, free_margin=1000.0, price=100.0, price_ms=NOW_MS, price_is_stale=False,
 )  # fmt: skip
 LONG = EntryPlan(100.0, 98.0, 102.0, 104.0, 106.0, 1.5, 48 * 3_600_000, NOW_MS, (0.3, 0.4, 0.3))
@@ -80,6 +80,7 @@ def test_it_looks_at_the_market(plan, sign, change, expected):
 
 
 def test_it_shorts_only_where_one_can():
+    assert code(limits.check_plan(replace(FINE, is_own_currency=False), LONG, 1)) == "currency"
     spot = replace(FINE, can_short=False)
     assert code(limits.check_plan(spot, SHORT, -1)) == "short"
     assert code(limits.check_plan(spot, LONG, 1)) == ""

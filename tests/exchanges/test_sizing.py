@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from exchanges.risk.profiles import PROFILES, UnknownRiskProfile, profile
 from exchanges.risk.sizing import fixed_fractional
-from exchanges.venues.ccxt_venue import _market_spec
+from exchanges.venues.ccxt_venue import market_spec
 
 STEP, MIN_NOTIONAL = 0.001, 5.0
 BOTH = [pytest.param(fixed_fractional, id="compiled"), pytest.param(fixed_fractional.py_func, id="plain")]
@@ -103,7 +103,7 @@ def test_it_sizes_within_one_lot_whatever_a_contract_holds(contract_size):
         "symbol": "XRP/USDT:USDT", "base": "XRP", "quote": "USDT", "contractSize": contract_size,
         "precision": {"price": 0.0001, "amount": 1.0}, "limits": {"cost": {"min": 5.0}, "leverage": {"max": 50}},
     }  # fmt: skip
-    spec = _market_spec(listed, "perpetual")
+    spec = market_spec(listed, "perpetual")
     assert (spec.step_size, spec.contract_size) == (contract_size, contract_size)
     result = size(fixed_fractional, equity=100_000.0, entry=0.5, stop=0.49, step=spec.step_size)
     wanted = 100_000.0 * 0.02 / (0.02 + 0.0064)

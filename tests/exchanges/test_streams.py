@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges import candles, events, streams
-from exchanges.streams import replay
+from exchanges.streams import path, replay
 from tests.exchanges.frames import START_MS, make_frame, replaced, rows
 from tests.listening import heard
 from traderai.lib import groups
@@ -49,8 +49,8 @@ def closed():
 
 def test_it_tells_listeners_and_the_cache_the_newest_price(btc):
     tick = streams.Tick(btc.pk, BTC, 41_000.5, START_MS + 10**9, "venue")
-    messages = heard(groups.TICKS, 1, lambda: streams.publish_tick(tick))
-    assert messages == [{"type": "tick", **tick._asdict()}]
+    messages = heard(groups.LIVE, 1, lambda: streams.publish_tick(tick))
+    assert messages == [{"type": "live", "updates": [{"type": "tick", **tick._asdict()}]}]
     assert streams.latest_tick(btc) == tick
 
 
@@ -126,16 +126,25 @@ def test_it_plays_at_the_wall_clock_once_it_has_caught_up():
 @given(share=st.floats(0, 1), seed=st.integers(0, 50))
 def test_it_never_leaves_the_bar_and_ends_at_its_close(share, seed):
     bar = make_frame(1, seed=seed)
-    assert bar.low[0] <= replay.price_along(bar, share) <= bar.high[0]
-    assert replay.price_along(bar, 0.0) == bar.open[0]
-    assert replay.price_along(bar, 1.0) == pytest.approx(bar.close[0])
+    assert bar.low[0] <= path.price_along(bar, share) <= bar.high[0]
+    assert path.price_along(bar, 0.0) == bar.open[0]
+    assert path.price_along(bar, 1.0) == pytest.approx(bar.close[0])
+
+
+@given(share=st.floats(0, 0.999), seed=st.integers(0, 50))
+def test_it_shows_the_bar_as_far_as_it_has_come(share, seed):
+    bar = make_frame(1, seed=seed)
+    now = path.forming(bar, share, 0.01)
+    assert bar.low[0] <= now.low <= min(now.open, now.close) <= max(now.open, now.close) <= now.high <= bar.high[0]
+    assert now.volume == pytest.approx(bar.volume[0] * share)
+    assert path.forming(bar, 1.0, 0.01) == tuple(column[0] for column in bar[3:])
 
 
 def test_it_visits_both_extremes_the_near_one_first():
     rising = replaced(make_frame(1), open=np.array([10.0]), high=np.array([14.0]), low=np.array([9.0]), close=np.array([13.0]))
     falling = replaced(rising, open=np.array([13.0]), close=np.array([10.0]))
-    assert [replay.price_along(rising, share) for share in replay.CORNERS] == [10.0, 9.0, 14.0, 13.0]
-    assert [replay.price_along(falling, share) for share in replay.CORNERS] == [13.0, 14.0, 9.0, 10.0]
+    assert [path.price_along(rising, share) for share in path.CORNERS] == [10.0, 9.0, 14.0, 13.0]
+    assert [path.price_along(falling, share) for share in path.CORNERS] == [13.0, 14.0, 9.0, 10.0]
 
 
 def test_it_stops_when_told_and_leaves_the_open_bar_alone(btc):

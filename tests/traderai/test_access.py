@@ -54,8 +54,9 @@ SIGNED_IN = {
     "mfa_generate_recovery_codes",
     "mfa_download_recovery_codes",
     "usersessions_list",
-    *(f"signals:{name}" for name in ("list", "rejected", "export", "rejected_export", "detail")),
+    *(f"signals:{name}" for name in ("list", "rejected", "export", "rejected_export", "of_market", "detail")),
     *(f"strategies:{name}" for name in ("list", "new", "edit", "start", "stop")),
+    *(f"markets:{name}" for name in ("list", "by_id", "detail", "candles_csv", "candles_parquet")),
     *(f"positions:{name}" for name in ("list", "history", "export", "stop_all", "resume", "detail", "close")),
     *(f"backtests:{name}" for name in ("list", "new", "detail", "rerun", "delete", "trades_csv", "trades_parquet")),
 }
@@ -64,6 +65,8 @@ SIGNED_IN_OPERATIONS = {
     "list_signals",
     "get_signal",
     "get_signal_candles",
+    "list_markets",
+    "get_market_candles",
     "list_strategies",
     "start_auto_trade",
     "stop_auto_trade",
@@ -73,8 +76,17 @@ SIGNED_IN_OPERATIONS = {
     "get_backtest_equity",
     "get_backtest_trades",
 }
-STAFF_OPERATIONS = {"start_training", "get_training", "start_backfill", "get_backfill"}
-SOCKETS = {"ws/positions/<int:user_id>/", "ws/market/<path:symbol>/", "ws/signals/"}
+STAFF_OPERATIONS = {
+    "start_training",
+    "get_training",
+    "start_backfill",
+    "get_backfill",
+    "list_backfills",
+    "pause_backfill",
+    "resume_backfill",
+    "cancel_backfill",
+}
+SOCKETS = {"ws/positions/<int:user_id>/", "ws/market/<path:symbol>/", "ws/markets/", "ws/signals/"}
 SAFE = {"get", "head", "options"}
 
 

@@ -15,6 +15,7 @@ from django.db import OperationalError, ProgrammingError
 import manage
 from exchanges.candles.files import CANDLE_COLUMNS, save
 from tests.exchanges.frames import make_frame
+from tests.processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[2]
 IMPORT = ("import_candles", "btc.csv", "--symbol", "BTC/USDT:USDT", "--timeframe", "15m")
@@ -25,7 +26,14 @@ def started(folder: Path, *arguments: str, **environment: str) -> subprocess.Pop
     known |= {"ENV_FILE": ".env.none", "DATA_DIR": str(folder), "SECRET_KEY": "s" * 50, "ENCRYPTION_KEYS": f"k1:{'A' * 43}="}
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     return subprocess.Popen(
-        command, cwd=folder, env=known | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        cwd=folder,
+        env=known | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
 
 

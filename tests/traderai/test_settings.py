@@ -64,6 +64,13 @@ def test_it_says_what_is_wrong_with_a_key(raw, complaint):
         env.keyring(raw)
 
 
+@pytest.mark.parametrize("value", ["0", "1.5", "-1", "nan", "much"])
+def test_it_takes_a_share_only_between_nothing_and_all(monkeypatch, value):
+    monkeypatch.setenv("VENUE_RATE_SHARE", value)
+    with pytest.raises(ImproperlyConfigured, match=r"VENUE_RATE_SHARE.* above 0 and at most 1"):
+        env.share("VENUE_RATE_SHARE", default=0.9)
+
+
 def test_it_reads_several_keys_in_order():
     assert list(env.keyring(f"new:{KEY}, old:{KEY}")) == ["new", "old"]
 

@@ -94,7 +94,7 @@ def _from_folder(folder: Path, progress: Progress) -> DemoMarket:
 def _from_venue(progress: Progress) -> DemoMarket:
     since_ms = clock.now_ms() - HISTORY_BARS * BAR_MS
     job = backfill.start(symbols=SYMBOLS, timeframe=TIMEFRAME, since_ms=since_ms)
-    backfill.run(job.pk, progress=lambda share: progress("Fetching history from the venue", share))
+    backfill.run(job.pk, progress=lambda job: progress("Fetching history from the venue", job.progress))
     return DemoMarket(SYMBOLS, Provenance.VENUE, "venue")
 
 

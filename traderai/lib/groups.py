@@ -1,6 +1,6 @@
 """Names of channel-layer groups: the one place, because group names may not hold the "/" and ":" of symbols."""
 
-TICKS = "ticks"
+LIVE = "live"
 SIGNALS = "signals"
 
 

@@ -3,8 +3,11 @@
 from typing import Any
 
 from django.http import HttpRequest
+from ninja import Schema
 from ninja.errors import HttpError
 from ninja.security import SessionAuth
+
+from traderai.lib.errors import UserError
 
 
 class StaffAuth(SessionAuth):
@@ -28,3 +31,10 @@ def wants_fragment(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of the page; after Back it wants the whole again."""
     htmx = request.htmx  # type: ignore[attr-defined]
     return bool(htmx) and not htmx.history_restore_request
+
+
+def refuse_unknown(request: HttpRequest, schema: type[Schema]) -> None:
+    """A misspelt filter is refused: left out, it would answer another question. Raises UserError."""
+    for name in request.GET:
+        if name not in schema.model_fields:
+            raise UserError(f"{name} is no filter: use {', '.join(schema.model_fields)}", field=name)

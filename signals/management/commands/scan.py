@@ -19,7 +19,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--symbols", nargs="+", metavar="SYMBOL", help="scan these only, e.g. BTC/USDT:USDT (default: every active market)"
+            "--symbols",
+            nargs="+",
+            metavar="SYMBOL",
+            help="scan these only, e.g. BTC/USDT:USDT (default: every active market that never closes)",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -29,7 +32,7 @@ class Command(BaseCommand):
         symbols = named(options["symbols"])
         if symbols == []:
             raise CommandError("symbols: none given; name at least one, like BTC/USDT:USDT, or leave the option out")
-        if symbols is None and not Market.objects.with_candles().exists():
+        if symbols is None and not Market.objects.with_candles().around_the_clock().exists():
             raise CommandError("symbols: no market has candles; import or backfill them first")
         try:
             report = scan.run(symbols=symbols)

@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--feed", default="", help="Folder of candles to replay as the live market.")
-        parser.add_argument("--follow", action="store_true", help="Follow the venue's live market through its public API.")
+        parser.add_argument("--follow", action="store_true", help="Stream the venue's live market.")
         parser.add_argument("--speed", type=float, default=60.0, help="How many times faster than real time the replay runs.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         if options["feed"]:
             children.append(embedded.command("feed", "replay", "--folder", options["feed"], "--speed", str(options["speed"])))
         elif options["follow"]:
-            children.append(embedded.command("feed", "follow"))
+            children.append(embedded.command("feed", "run_streams"))
         supervisor = Supervisor(children)
         try:
             supervisor.start()
