@@ -30,6 +30,7 @@ export class Candles {
   constructor(url, { playedMs, onRows, onRow }) {
     Object.assign(this, { url, onRows, onRow, isPlayed: playedMs > 0, nowMs: playedMs || -Infinity, timeframe: "", lengthMs: 0, closed: [], hasOlder: false });
     this.parts = new Map();
+    this.heard = new Map();
     this.isOpening = false;
     this.turn = 0;
     this.failures = 0;
@@ -49,6 +50,7 @@ export class Candles {
       this.closed = this.rowsOf(answer);
       this.parts.clear();
       await this.fetchParts(turn);
+      this.recall();
     } finally {
       if (turn === this.turn) this.isOpening = false;
     }
@@ -87,9 +89,10 @@ export class Candles {
 
   /** A bar of the stream. */
   hear(bar) {
+    this.heard.set(bar.timeframe, { ...bar, time: bar.timestamp });
     if (bar.timeframe !== this.source || !this.lengthMs) return;
     if (this.bucket(bar.timestamp) > this.newestMs) {
-      this.parts.set(bar.timestamp, { ...bar, time: bar.timestamp });
+      this.parts.set(bar.timestamp, this.heard.get(bar.timeframe));
       const newest = this.forming().at(-1);
       if (newest && !this.isOpening) this.onRow(newest);
     }
@@ -143,6 +146,13 @@ export class Candles {
     const answer = await this.ask({ timeframe: BASE, limit: PAGE, start }, false);
     if (turn !== this.turn) return;
     for (const row of answer.candles.map(toRow)) this.parts.set(row.time, row);
+  }
+
+  // The bar that the stream told last, maybe before the API's answer came; the next may be a while away.
+  recall() {
+    const bar = this.heard.get(this.source);
+    if (!bar || this.parts.has(bar.time) || this.bucket(bar.time) <= this.newestMs) return;
+    if (!(this.isPlayed && bar.time > this.nowMs)) this.parts.set(bar.time, bar);
   }
 
   bucket(ms) {

@@ -241,6 +241,19 @@ def test_history_that_is_played_ends_at_its_own_time(site, opened, market, conso
     expect(legend(opened)).to_contain_text(f"C {frame.close[row]:.1f}")
 
 
+def test_a_bar_told_before_the_candles_are_loaded_is_drawn_with_them(site, signed_in, market, console):
+    """A quiet market's next bar may be a minute away."""
+    publish(bar(market, END_MS, 43_333.3))
+    held = []
+    signed_in.route("**/candles?**", lambda route: held.append(route), times=1)
+    signed_in.goto(f"{site}/markets/binance/{market.symbol}/?timeframe=1h")
+    expect(signed_in.locator("[data-live-status]")).to_have_text("live")
+    signed_in.wait_for_timeout(500)  # the socket's first frames
+    held.pop().continue_()
+    expect(legend(signed_in)).to_contain_text("C 43333.3")
+    expect(legend(signed_in)).to_contain_text("forming")
+
+
 def test_candles_that_cannot_be_loaded_can_be_asked_for_again(site, signed_in, market):
     signed_in.route("**/candles?**", lambda route: route.fulfill(status=503, body="{}"))
     signed_in.goto(f"{site}/markets/binance/{market.symbol}/")
