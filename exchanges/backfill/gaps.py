@@ -1,18 +1,19 @@
 """Holes in a series: found in what is stored, asked for again, and remembered as open (asking failed) or empty (the venue has none)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, Min, Window
+from django.db.models import F, Max, Min, Q, Window
 from django.db.models.functions import Lag
 
 from exchanges import candles
 from exchanges.backfill.crew import Patience
-from exchanges.models import Candle, CandleGap, GapState, Market, MarketKind, Provenance
+from exchanges.candles.missing import between, note, of_answer, without
+from exchanges.models import Candle, CandleGap, GapState, Market, Provenance
 from exchanges.ports import CandleFrame, VenueError
 from exchanges.timeframes import Gap, parse
 from exchanges.venues import registry
@@ -25,7 +26,6 @@ ASK_AGAIN_AFTER = timedelta(days=7)
 """Venues also repair their own history: an empty gap is asked for again after this."""
 ATTEMPTS = 3
 """A look at a gap gives up sooner than a job: the next look comes by itself."""
-ROUND_THE_CLOCK = (MarketKind.PERPETUAL, MarketKind.SPOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,18 @@ class Repair:
 def detect(market: Market, timeframe: str, start_ms: int, end_ms: int) -> list[Gap]:
     """Missing bars with start_ms <= open < end_ms, oldest first; none in a market that closes at night. Raises UnknownTimeframe."""
     length_ms = candles.length_ms(timeframe)
-    if market.kind not in ROUND_THE_CLOCK or start_ms >= end_ms:
+    if market.has_sessions or start_ms >= end_ms:
         return []
     stored = Candle.objects.filter(market=market, timeframe=timeframe, timestamp__gte=start_ms, timestamp__lt=end_ms)
     edge = stored.aggregate(first=Min("timestamp"), last=Max("timestamp"))
     if edge["first"] is None:
-        return [_gap(start_ms, end_ms - length_ms, length_ms)]
+        return [between(start_ms, end_ms - length_ms, length_ms)]
     before = Window(Lag("timestamp"), order_by="timestamp")
     inner = stored.annotate(before=before).filter(timestamp__gt=F("before") + length_ms).order_by("timestamp")
     bounds = [(start_ms, edge["first"] - length_ms)]
     bounds += [(earlier + length_ms, at - length_ms) for earlier, at in inner.values_list("before", "timestamp")]
     bounds.append((edge["last"] + length_ms, end_ms - length_ms))
-    return [_gap(first_ms, last_ms, length_ms) for first_ms, last_ms in bounds if last_ms >= first_ms]
+    return [between(first_ms, last_ms, length_ms) for first_ms, last_ms in bounds if last_ms >= first_ms]
 
 
 def due(
@@ -70,14 +70,14 @@ def due(
         )
         if (asked_since and row.checked_at >= asked_since) or (row.state == GapState.EMPTY and row.checked_at > lately and not all_empty)
     ]
-    return list(_without(detect(market, timeframe, start_ms, end_ms), known, length_ms))
+    return list(without(detect(market, timeframe, start_ms, end_ms), known, length_ms))
 
 
 def pages(gap: Gap, timeframe: str, page: int) -> Iterator[Gap]:
     """The gap in parts that one request can fill."""
     length_ms = parse(timeframe)
     for first_ms in range(gap.first_ms, gap.last_ms + 1, page * length_ms):
-        yield _gap(first_ms, min(gap.last_ms, first_ms + (page - 1) * length_ms), length_ms)
+        yield between(first_ms, min(gap.last_ms, first_ms + (page - 1) * length_ms), length_ms)
 
 
 def fill(market: Market, gap: Gap, frame: CandleFrame) -> tuple[int, list[Gap]]:
@@ -88,33 +88,11 @@ def fill(market: Market, gap: Gap, frame: CandleFrame) -> tuple[int, list[Gap]]:
     if not len(inside):
         settled_ms = (clock.now_ms() - SETTLED_MS) // length_ms * length_ms
         if settled_ms > gap.first_ms:
-            note(market, frame.timeframe, _gap(gap.first_ms, min(gap.last_ms, settled_ms - length_ms), length_ms), GapState.EMPTY)
+            note(market, frame.timeframe, between(gap.first_ms, min(gap.last_ms, settled_ms - length_ms), length_ms), GapState.EMPTY)
         return 0, []
     report = candles.ingest(market, inside, provenance=Provenance.VENUE)
     note(market, frame.timeframe, gap, None)
-    found = [Gap(int(at_ms), int(at_ms), 1) for at_ms in inside.timestamp]
-    return report.inserted + report.updated, list(_without([gap], found, length_ms))
-
-
-def note(market: Market, timeframe: str, gap: Gap, state: GapState | None, reason: str = "") -> None:
-    """Remember what is known of this span (None: nothing is missing there), inside the caller's transaction. Neighbours of one state become one."""
-    length_ms = parse(timeframe)
-    Market.objects.select_for_update().get(pk=market.pk)
-    first_ms, last_ms = gap.first_ms, gap.last_ms
-    touching = CandleGap.objects.filter(
-        market=market, timeframe=timeframe, first_ms__lte=last_ms + length_ms, last_ms__gte=first_ms - length_ms
-    ).order_by("first_ms")
-    for row in list(touching):
-        row_is_outside = row.last_ms < gap.first_ms or row.first_ms > gap.last_ms
-        if row.state == state and (row.reason == reason or not row_is_outside):
-            first_ms, last_ms = min(first_ms, row.first_ms), max(last_ms, row.last_ms)
-            row.delete()
-        elif not row_is_outside:
-            _cut(row, gap, length_ms)
-    if state is not None:
-        CandleGap.objects.create(
-            market=market, timeframe=timeframe, first_ms=first_ms, last_ms=last_ms, state=state, reason=reason, checked_at=clock.now()
-        )
+    return report.inserted + report.updated, of_answer(inside, gap.first_ms, gap.last_ms)
 
 
 def repair(market: Market, timeframe: str | None = None, *, all_empty: bool = False, patience: Patience | None = None) -> Repair:
@@ -155,13 +133,14 @@ def missing(market: Market, timeframe: str) -> dict[str, int]:
 
 def gappy() -> list[tuple[int, str]]:
     """(market_id, timeframe) of series in which the venue should be asked for something: the base frame of each market whose history is
-    the venue's, and whatever else has noted gaps."""
+    the venue's and has a hole, and whatever else has noted gaps that are due."""
     markets = Market.objects.active().filter(provenance=Provenance.VENUE).order_by("pk")
-    noted = CandleGap.objects.filter(market__in=markets).order_by("market_id").values_list("market_id", "timeframe").distinct()
-    by_id = {market.pk: market for market in markets}
-    series = dict.fromkeys([*((market_id, settings.BASE_TIMEFRAME) for market_id in by_id), *noted])
-    spans = {(market_id, timeframe): _span(by_id[market_id], timeframe) for market_id, timeframe in series}
-    return [(market_id, timeframe) for (market_id, timeframe), span in spans.items() if span and due(by_id[market_id], timeframe, *span)]
+    is_due = Q(state=GapState.OPEN) | Q(checked_at__lte=clock.now() - ASK_AGAIN_AFTER)
+    noted = CandleGap.objects.filter(is_due, market__in=markets).order_by("market_id").values_list("market_id", "timeframe").distinct()
+    base = settings.BASE_TIMEFRAME
+    spans = {market: _span(market, base) for market in markets}
+    holed = [(market.pk, base) for market, span in spans.items() if span and due(market, base, *span)]
+    return list(dict.fromkeys([*holed, *noted]))
 
 
 def _ask_for(market: Market, timeframe: str, hole: Gap, patience: Patience) -> int:
@@ -191,36 +170,8 @@ def _forget_filled(market: Market, timeframe: str, span: tuple[int, int]) -> Non
     length_ms = parse(timeframe)
     holes = detect(market, timeframe, *span)
     for row in CandleGap.objects.filter(market=market, timeframe=timeframe).order_by("first_ms"):
-        noted = _gap(row.first_ms, row.last_ms, length_ms)
-        stale = list(_without([noted], holes, length_ms))
+        noted = between(row.first_ms, row.last_ms, length_ms)
+        stale = list(without([noted], holes, length_ms))
         with transaction.atomic():
             for part in stale:
                 note(market, timeframe, part, None)
-
-
-def _cut(row: CandleGap, gap: Gap, length_ms: int) -> None:
-    """Leave of the row what lies outside the gap."""
-    parts = _without([Gap(row.first_ms, row.last_ms, 0)], [gap], length_ms)
-    row.delete()
-    for part in list(parts):
-        row.pk, row.first_ms, row.last_ms = None, part.first_ms, part.last_ms
-        row.save(force_insert=True)
-
-
-def _without(gaps: Iterable[Gap], known: Iterable[Gap], length_ms: int) -> Iterator[Gap]:
-    """The gaps less what is known; both oldest first."""
-    known = list(known)
-    for gap in gaps:
-        first_ms = gap.first_ms
-        for other in known:
-            if other.last_ms < first_ms or other.first_ms > gap.last_ms:
-                continue
-            if other.first_ms > first_ms:
-                yield _gap(first_ms, other.first_ms - length_ms, length_ms)
-            first_ms = other.last_ms + length_ms
-        if first_ms <= gap.last_ms:
-            yield _gap(first_ms, gap.last_ms, length_ms)
-
-
-def _gap(first_ms: int, last_ms: int, length_ms: int) -> Gap:
-    return Gap(first_ms, last_ms, (last_ms - first_ms) // length_ms + 1)

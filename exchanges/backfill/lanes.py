@@ -10,6 +10,7 @@ from typing import Any
 
 from exchanges import candles
 from exchanges.backfill import gaps
+from exchanges.candles import missing
 from exchanges.models import BackfillJob, Candle, GapState, Market, Provenance
 from exchanges.ports import CandleFrame, FundingFrame, MarketDataVenue
 from exchanges.timeframes import Gap, parse
@@ -89,7 +90,7 @@ class CandleLane(Lane):
         self.page = venue.page(market.symbol)
         self.next_ms = job.checkpoints.get(self.key, job.since_ms)
         self.start_ms: int | None = job.starts.get(self.key)
-        self.side_by_side = market.kind in gaps.ROUND_THE_CLOCK
+        self.side_by_side = not market.has_sessions
         self._step: Callable[[], Question | None] = self._walk if self.key in job.checkpoints or self._has_earlier_bars() else self._begin
         self._holes: deque[Gap] = deque()
 
@@ -166,7 +167,7 @@ class CandleLane(Lane):
     def _leave_holes(self, hole: Gap, reason: str) -> None:
         """Gaps do not make a job fail, and what is the matter with one may be so with all: they stay open for a later look."""
         for left in (hole, *self._holes):
-            gaps.note(self.market, self.timeframe, left, GapState.OPEN, reason)
+            missing.note(self.market, self.timeframe, left, GapState.OPEN, reason)
         self._holes.clear()
 
     def _page(self, since_ms: int, limit: int) -> Callable[[Ask], CandleFrame]:

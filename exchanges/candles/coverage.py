@@ -7,10 +7,9 @@ from typing import NamedTuple
 from django.db.models import OuterRef, Subquery
 
 from exchanges.candles import months
-from exchanges.models import Candle, CandleMonth, Market, MarketKind
+from exchanges.models import Candle, CandleMonth, Market
 from exchanges.timeframes import parse
 
-ROUND_THE_CLOCK = (MarketKind.PERPETUAL, MarketKind.SPOT)
 STEPS = (0.5, 0.9, 1.0)
 """Shares at which a cell changes its colour: some, half, most, all."""
 
@@ -68,7 +67,7 @@ def heat_map(markets: Sequence[Market], timeframe: str, *, now_ms: int) -> Cover
         if market.pk not in counts:
             continue
         bars = {month.start_ms: month.bars for month in counts[market.pk]}
-        begins_ms = first[market.pk] if market.kind in ROUND_THE_CLOCK else None
+        begins_ms = None if market.has_sessions else first[market.pk]
         cells = tuple(Cell(start, bars.get(start, 0), _expected(start, begins_ms, timeframe, now_ms)) for start in columns)
         rows.append(Row(market, cells, sum(bars.values())))
     return Coverage(columns, tuple(rows))

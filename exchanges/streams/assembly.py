@@ -66,7 +66,7 @@ class Assembly:
         return found
 
     def ask(self, now_ms: int) -> Ask | None:
-        """What to ask REST for now, if anything. An answer is told by `stored` or `missing`, a failure by `failed`."""
+        """What to ask REST for now, if anything. An answer is told by `stored`, as is a `hole`; a failure by `failed`."""
         first = self.newest_ms + self.length_ms
         if first in self._finals or now_ms < max(first + self.length_ms + GRACE_MS, self._ask_at_ms):
             return None
@@ -78,13 +78,10 @@ class Assembly:
             self.newest_ms, self._asked, self._ask_at_ms = newest_ms, 0, 0
             self._finals = {at: bar for at, bar in self._finals.items() if at > newest_ms}
 
-    def missing(self, until_ms: int, now_ms: int) -> None:
-        """REST answered and knows no bar after the newest up to this open: a hole once the venue had time enough, else asked again."""
+    def hole(self, until_ms: int, now_ms: int) -> Ask | None:
+        """REST answered and knows no bar after the newest up to this open: the bars that do not exist, as the venue had time enough."""
         settled_ms = min(until_ms, (now_ms - ACCEPT_HOLE_MS) // self.length_ms * self.length_ms - self.length_ms)
-        if settled_ms > self.newest_ms:
-            self.stored(settled_ms)
-        else:
-            self.failed(now_ms)
+        return Ask(self.newest_ms + self.length_ms, settled_ms) if settled_ms > self.newest_ms else None
 
     def failed(self, now_ms: int) -> None:
         """REST gave nothing: ask again after a pause that grows."""

@@ -12,7 +12,7 @@ from exchanges import candles, streams
 from exchanges.models import Market
 from exchanges.ports import BarUpdate, MarketDataVenue, VenueError
 from exchanges.streams import repair
-from exchanges.streams.assembly import Assembly
+from exchanges.streams.assembly import Ask, Assembly
 from traderai.lib import threads
 from traderai.lib.errors import UserError
 
@@ -121,16 +121,24 @@ class Closer:
             if wanted is None or market is None:
                 return
             try:
-                found = await threads.run(repair.bars, market, self.venue, timeframe, wanted.since_ms, wanted.until_ms)
+                await self._repair(market, timeframe, assembly, wanted)
             except (VenueError, UserError, DatabaseError) as error:
                 log.warning("no bars of this market", symbol=symbol, timeframe=timeframe, reason=str(error))
                 assembly.failed(self._now_ms)
-                return
+
+    async def _repair(self, market: Market, timeframe: str, assembly: Assembly, wanted: Ask) -> None:
+        found = await threads.run(repair.bars, market, self.venue, timeframe, wanted.since_ms, wanted.until_ms)
         if found.newest is not None:
             assembly.stored(found.newest.timestamp)
             self._on_closed(market, found.newest)
-        if found.newest is None or found.complete_to_ms > found.newest.timestamp:
-            assembly.missing(found.complete_to_ms, self._now_ms)
+            if found.complete_to_ms <= found.newest.timestamp:
+                return
+        hole = assembly.hole(found.complete_to_ms, self._now_ms)
+        if hole is None:
+            assembly.failed(self._now_ms)
+            return
+        await threads.run(repair.note_hole, market, timeframe, hole.since_ms, hole.until_ms)
+        assembly.stored(hole.until_ms)
 
     def _start(self, key: Key | str, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -6,13 +6,17 @@ from typing import NamedTuple
 import numpy as np
 import structlog
 from django.conf import settings
+from django.db import transaction
 
 from exchanges import candles, funding, streams
-from exchanges.models import Market, MarketKind, Provenance
+from exchanges.candles import missing
+from exchanges.models import GapState, Market, MarketKind, Provenance
 from exchanges.ports import BarUpdate, CandleFrame, MarketDataVenue, VenueError
 from traderai.lib.errors import UserError
 
 log = structlog.get_logger(__name__)
+
+NOT_TOLD = "The venue told no bar here right after its time."
 
 
 class Repaired(NamedTuple):
@@ -37,15 +41,23 @@ def bars(market: Market, venue: MarketDataVenue, timeframe: str, since_ms: int, 
         frame = again if len(again) > len(frame) else frame
     if not len(frame):
         return Repaired(None, min(until_ms, since_ms + (page - 1) * length_ms))
-    if timeframe == settings.BASE_TIMEFRAME:
-        rates(market, venue, int(frame.timestamp[0]), int(frame.timestamp[-1]))
-        streams.close_bars([(market, frame)])
-    else:
-        streams.store_bars([(market, frame)])
     newest_ms = int(frame.timestamp[-1])
+    if timeframe == settings.BASE_TIMEFRAME:
+        rates(market, venue, int(frame.timestamp[0]), newest_ms)
+    with transaction.atomic():
+        (streams.close_bars if timeframe == settings.BASE_TIMEFRAME else streams.store_bars)([(market, frame)])
+        for hole in missing.of_answer(frame, since_ms, newest_ms):
+            note_hole(market, timeframe, hole.first_ms, hole.last_ms)
     complete_to_ms = newest_ms if len(frame) >= page else min(until_ms, max(newest_ms, since_ms + (page - 1) * length_ms))
     last = [float(column[-1]) for column in frame[3:]]
     return Repaired(BarUpdate(market.symbol, timeframe, newest_ms, last[0], last[1], last[2], last[3], last[4], final=True), complete_to_ms)
+
+
+def note_hole(market: Market, timeframe: str, first_ms: int, last_ms: int) -> None:
+    """Remember that the venue did not tell these bars, so that it is asked again within the hour."""
+    if not market.has_sessions:
+        with transaction.atomic():
+            missing.note(market, timeframe, missing.between(first_ms, last_ms, candles.length_ms(timeframe)), GapState.OPEN, NOT_TOLD)
 
 
 def _answer(market: Market, venue: MarketDataVenue, timeframe: str, since_ms: int, until_ms: int) -> CandleFrame:

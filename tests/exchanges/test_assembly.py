@@ -128,18 +128,16 @@ def test_it_asks_less_and_less_often_while_rest_fails():
 def test_it_takes_a_bar_for_missing_only_after_the_venue_had_time():
     assembly = Assembly(MINUTE_MS, T)
     early_ms = end_ms(1) + GRACE_MS
-    assembly.missing(at(1), early_ms)
-    assert assembly.newest_ms == T
+    assert assembly.hole(at(1), early_ms) is None
     late_ms = end_ms(1) + ACCEPT_HOLE_MS
-    assembly.missing(at(1), late_ms)
-    assert assembly.newest_ms == at(1), "a hole"
+    assert assembly.hole(at(1), late_ms) == Ask(at(1), at(1))
+    assembly.stored(at(1))
     assert assembly.ask(late_ms + GRACE_MS) == Ask(at(2), at(2))
 
 
 def test_it_takes_no_more_for_missing_than_the_venue_was_asked_for():
     assembly = Assembly(MINUTE_MS, T)
-    assembly.missing(at(100), end_ms(5_000))
-    assert assembly.newest_ms == at(100)
+    assert assembly.hole(at(100), end_ms(5_000)) == Ask(at(1), at(100))
 
 
 def test_it_asks_rest_when_what_it_heard_cannot_be_stored(assembly):
