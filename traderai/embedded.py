@@ -1,6 +1,7 @@
 """The children of an embedded installation: a private Valkey, Daphne, one Celery worker with beat, and a feed when there is one."""
 
 import errno
+import fcntl
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from traderai.supervisor import Child
 
 THREADS = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 """Two OpenMP threads on busy cores made boosting nine times slower; parallelism here is by process."""
+_claims: dict[Path, int] = {}
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -32,9 +34,23 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def require_only_one() -> None:
-    """Raise CommandError when an embedded installation already runs on this DATA_DIR: two feeds would tell one market's story twice."""
-    if _answers(settings.EMBEDDED_SOCKET):
-        raise CommandError(f"Another TraderAI already runs on {settings.DATA_DIR}: stop it first, or set DATA_DIR to another folder.")
+    """Claim this DATA_DIR for as long as this process lives. Raises CommandError when another embedded installation runs on it, or is
+    still ending there: two feeds would tell one market's story twice, and the one that ends takes the socket of its server with it."""
+    path = Path(settings.RUN_DIR) / "embedded.lock"
+    if path in _claims:
+        return
+    claim = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_alone = not _answers(settings.EMBEDDED_SOCKET)
+    except BlockingIOError:
+        is_alone = False
+    if not is_alone:
+        os.close(claim)
+        raise CommandError(
+            f"Another TraderAI already runs on {settings.DATA_DIR}, or is still ending: stop it first, or set DATA_DIR to another folder."
+        )
+    _claims[path] = claim
 
 
 def valkey() -> Child:

@@ -6,6 +6,9 @@ from threading import Event
 from typing import NamedTuple
 
 import numpy as np
+import structlog
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
 
 from exchanges import candles, streams
 from exchanges.live import Bar, Feed, Tick, Update
@@ -15,7 +18,10 @@ from exchanges.streams import path, publishing
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
+log = structlog.get_logger(__name__)
+
 TICKS_PER_SECOND = 2.0
+DATABASE_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ def play(
                 _publish(bars, (now_ms - open_ms) / length_ms, now_ms)
             if stop.wait(1.0 / ticks_per_second):
                 return played
-        streams.close_bars(bars)
+        if not _stored(bars, stop):
+            return played
         _publish(bars, 1.0, open_ms + length_ms)
         played += 1
         if on_bar:
@@ -88,6 +95,20 @@ def play(
         if stop.is_set():
             return played
     return played
+
+
+def _stored(bars: Sequence[tuple[Market, CandleFrame]], stop: Event) -> bool:
+    """Store what has closed; a database that is away or busy holds the feed up. False when `stop` was set before it came back."""
+    while True:
+        try:
+            streams.close_bars(bars)
+        except DatabaseError as error:
+            log.warning("bars not stored; trying again", error=str(error))
+            close_old_connections()
+            if stop.wait(DATABASE_PAUSE_S):
+                return False
+        else:
+            return True
 
 
 def _moments(playing: Sequence[Track]) -> Iterator[tuple[int, list[tuple[Market, CandleFrame]]]]:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from threading import Event
 
 import numpy as np
+import structlog
 from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
 
 from exchanges import candles, streams
 from exchanges.live import Bar, Feed, Tick, Update
@@ -20,7 +23,10 @@ from exchanges.streams.replay import ReplayClock
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
+log = structlog.get_logger(__name__)
+
 MINUTE = "1m"
+DATABASE_PAUSE_S = 2.0
 BEAT_S = 0.25
 FEED_EVERY_MS = 10_000
 DAY_MS = 86_400_000
@@ -135,10 +141,18 @@ def play(
     told_ms, now_ms = wall_ms() - FEED_EVERY_MS, begin_ms
     try:
         while active and (now_ms := clock_.at(wall_ms())) < end_ms:
-            updates = [update for track in active if track.start_ms <= now_ms < track.end_ms for update in track.at(now_ms)]
-            if wall_ms() - told_ms >= FEED_EVERY_MS:
+            is_feed_due = wall_ms() - told_ms >= FEED_EVERY_MS
+            try:
+                updates = [update for track in active if track.start_ms <= now_ms < track.end_ms for update in track.at(now_ms)]
+                active = _unheld(active, say) if is_feed_due else active
+            except DatabaseError as error:
+                log.warning("history not read; trying again", error=str(error))
+                close_old_connections()
+                if stop.wait(DATABASE_PAUSE_S):
+                    break
+                continue
+            if is_feed_due:
                 told_ms = wall_ms()
-                active = _unheld(active, say)
                 updates += [Feed(track.market.pk, track.market.symbol, "live", now_ms, source_of(track.market)) for track in active]
             publishing.publish(updates)
             if stop.wait(beat_s):

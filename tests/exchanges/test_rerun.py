@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from exchanges import candles, events, streams, timeframes
 from exchanges.live import Bar, Feed, Tick
@@ -66,6 +67,22 @@ def play(tracks, *, speed: float = 60.0, beat_ms: int = 250, until_ms: int | Non
 
 def tracks(*markets, start_ms: int = START_MS, until_ms: int = START_MS + 10 * QUARTER_MS):
     return rerun.tracks(markets, start_ms=start_ms, until_ms=until_ms)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_for_a_moment_does_not_end_it(btc, told, monkeypatch):
+    monkeypatch.setattr(rerun, "DATABASE_PAUSE_S", 0.0)
+    at, broken = rerun.Track.at, iter([True, False, True])
+
+    def fail(track, now_ms):
+        if next(broken, False):
+            raise OperationalError("the connection is closed")
+        return at(track, now_ms)
+
+    monkeypatch.setattr(rerun.Track, "at", fail)
+    assert play(tracks(btc)) == START_MS + 10 * QUARTER_MS
+    assert next(broken, None) is None
+    assert any(isinstance(update, Tick) for update in told)
 
 
 def test_it_tells_stored_bars_as_a_live_stream_would(btc, told):

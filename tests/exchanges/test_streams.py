@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +112,25 @@ def test_it_plays_every_bar_through_the_live_path_and_stores_it(closed):
     assert [event["symbol"] for event in closed[:4]] == [BTC, ETH, BTC, ETH]
     assert streams.latest_tick(btc).price == frames[btc].close[39]
     assert replay.tracks(list(frames.values())) == [], "what is stored is not played again"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_busy_holds_the_feed_up_and_costs_no_bar(closed, monkeypatch):
+    btc, frame = candles.find_market(BTC), make_frame(34)
+    candles.ingest(btc, frame.slice(0, 30), provenance="simulated")
+    monkeypatch.setattr(replay, "DATABASE_PAUSE_S", 0.01)
+    close_bars, refused = streams.close_bars, iter([True, True, False, True, False, False, False])
+
+    def close(bars):
+        if next(refused):
+            raise OperationalError("database is locked")
+        close_bars(bars)
+
+    monkeypatch.setattr(streams, "close_bars", close)
+    wall = iter(range(10**13, 10**14, 500))
+    assert replay.play(replay.tracks([frame]), speed=1800, stop=Event(), ticks_per_second=1000, wall_ms=lambda: next(wall)) == 4
+    assert rows(candles.read(btc, "15m")) == rows(frame)
+    assert len(closed) == 4
 
 
 def test_it_plays_at_the_wall_clock_once_it_has_caught_up():

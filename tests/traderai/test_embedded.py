@@ -1,5 +1,6 @@
 """What an embedded installation refuses before it touches anything."""
 
+import fcntl
 import socket
 from pathlib import Path
 
@@ -46,8 +47,18 @@ def test_it_starts_again_on_the_socket_of_a_server_that_died(other_installation:
     settings.EMBEDDED_SOCKET = settings.RUN_DIR / "valkey.sock"
     settings.EMBEDDED_SOCKET.touch()
     embedded.require_only_one()
+    embedded.require_only_one()  # demo asks, and then serve
     supervisor = Supervisor([embedded.valkey()])
     supervisor.start()
-    with pytest.raises(CommandError, match="already runs"):
-        embedded.require_only_one()
     supervisor.stop()
+
+
+def test_it_refuses_to_start_while_the_one_before_is_still_ending(settings, tmp_path):
+    """Its server is gone already, and what it removes last is the socket, which would be the new one's."""
+    settings.DATA_DIR = settings.RUN_DIR = tmp_path
+    settings.EMBEDDED_SOCKET = tmp_path / "valkey.sock"
+    with (tmp_path / "embedded.lock").open("w") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        with pytest.raises(CommandError, match="still ending"):
+            embedded.require_only_one()
+    embedded.require_only_one()
