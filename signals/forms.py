@@ -1,5 +1,6 @@
 """What people type: filters of the signal list, and their own strategy configuration."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
@@ -51,6 +52,18 @@ class RejectionFilterForm(SignalFilterForm):
         narrowed = super().narrow(rows)
         code = self.cleaned_data.get("code")
         return narrowed.filter(code=code) if code else narrowed
+
+
+class FeatureFilterForm(forms.Form):
+    """The query string of the feature catalogue: a family, and a word anywhere in an entry."""
+
+    family = forms.ChoiceField(required=False)
+    q = forms.CharField(required=False, max_length=60, label="Search", widget=forms.TextInput(attrs={"type": "search"}))
+
+    def __init__(self, *args: Any, families: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        family = cast("forms.ChoiceField", self.fields["family"])
+        family.choices = [("", "All families"), *((name, name.replace("_", " ").capitalize()) for name in families)]
 
 
 class StrategyConfigForm(forms.ModelForm):

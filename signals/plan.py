@@ -1,6 +1,6 @@
-"""The trade plan: entry, stop, TP1 to TP3 and trail, all in multiples of ATR(14) (requirement S4).
+"""The trade plan: entry, stop, TP1 to TP3 and trail, all in multiples of one unit: ATR(14) (requirement S4), or the price's volatility.
 
-Labels, scan and backtest build the same plan from here. The ATR is taken on 4h bars by default: on 15m bars the ladder's whole
+Labels, scan and backtest build the same plan from here. The unit is taken on 4h bars by default: on 15m bars the ladder's whole
 gain would rarely exceed costs plus 2 %.
 """
 
@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 
 from exchanges.ports import DEFAULT_SHARES, MAX_HOLD_MS
 
+ATR, VOLATILITY = "atr", "volatility"
+UNITS = (ATR, VOLATILITY)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanConfig:
-    """Distances in ATR, shares of the opened quantity. Raises ValueError when the ladder is not ordered or the shares do not add up."""
+    """Distances in units, shares of the opened quantity. Raises ValueError for an unknown unit, a ladder out of order or shares that do not add up.
 
+    unit -- atr: Wilder's ATR of atr_period bars; volatility: the close times the standard deviation of the last atr_period log returns
+            (dynamic barriers: Lopez de Prado, Advances in Financial Machine Learning, 2018, section 3.3). Both of atr_timeframe bars.
+            For a random walk one ATR is about 1.6 standard deviations.
+    """
+
+    unit: str = ATR
     atr_timeframe: str = "4h"
     atr_period: int = 14
     stop_atr: float = 1.5
@@ -28,6 +37,10 @@ class PlanConfig:
     max_hold_ms: int = MAX_HOLD_MS
 
     def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"unit must be one of {', '.join(UNITS)}, not {self.unit!r}")
+        if self.atr_period < 2:
+            raise ValueError("atr_period must be at least 2")
         if not 0.0 < self.tp1_atr < self.tp2_atr < self.tp3_atr:
             raise ValueError("take-profits must be ordered: 0 < tp1_atr < tp2_atr < tp3_atr")
         if self.stop_atr <= 0.0 or self.trail_atr <= 0.0:

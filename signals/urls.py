@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from signals.views import issued, strategies
+from signals.views import catalogue, issued, strategies
 
 signal_patterns = [
     path("", issued.signal_list, name="list"),
@@ -15,6 +15,7 @@ signal_patterns = [
 
 strategy_patterns = [
     path("", strategies.strategy_list, name="list"),
+    path("features/", catalogue.feature_list, name="features"),
     path("new/<slug:slug>/", strategies.config_new, name="new"),
     path("<int:pk>/edit/", strategies.config_edit, name="edit"),
     path("<int:pk>/start/", strategies.config_start, name="start"),

@@ -7,17 +7,18 @@ from signals.features.spec import Array, FeatureSpec, Inputs
 
 RETURNS = (1, 4, 16, 96)
 STALE_BARS = 4
+WARMUP = 97 + STALE_BARS  # Bitcoin's newest bars may be late
 SPECS = (
-    FeatureSpec("btc_known", "cross_asset", 97, "1 when Bitcoin's bars of the last 96 are known, else 0"),
-    *(FeatureSpec(f"btc_ret_{bars}", "cross_asset", 97, f"Bitcoin's ln(close / close {bars} bars ago)") for bars in RETURNS),
-    FeatureSpec("btc_range_pos_96", "cross_asset", 97, "Bitcoin's close between low (-1) and high (+1) of 96 bars"),
-    FeatureSpec("btc_rv_96", "cross_asset", 97, "std of Bitcoin's 96 log returns"),
-    FeatureSpec("btc_rv_ratio_16_96", "cross_asset", 97, "ln(std of Bitcoin's 16 returns / that of 96)"),
-    FeatureSpec("rel_ret_16", "cross_asset", 97, "own ret_16 - Bitcoin's"),
-    FeatureSpec("rel_ret_96", "cross_asset", 97, "own ret_96 - Bitcoin's"),
-    FeatureSpec("btc_beta_96", "cross_asset", 97, "covariance with Bitcoin / Bitcoin's variance, over 96 returns"),
-    FeatureSpec("btc_corr_96", "cross_asset", 97, "correlation with Bitcoin over 96 returns"),
-    FeatureSpec("btc_rel_vol_96", "cross_asset", 97, "ln(own std / Bitcoin's) over 96 returns"),
+    FeatureSpec("btc_known", "cross_asset", WARMUP, "1 when Bitcoin's bars of the last 96 are known, else 0"),
+    *(FeatureSpec(f"btc_ret_{bars}", "cross_asset", WARMUP, f"Bitcoin's ln(close / close {bars} bars ago)") for bars in RETURNS),
+    FeatureSpec("btc_range_pos_96", "cross_asset", WARMUP, "Bitcoin's close between low (-1) and high (+1) of 96 bars"),
+    FeatureSpec("btc_rv_96", "cross_asset", WARMUP, "std of Bitcoin's 96 log returns"),
+    FeatureSpec("btc_rv_ratio_16_96", "cross_asset", WARMUP, "ln(std of Bitcoin's 16 returns / that of 96)"),
+    FeatureSpec("rel_ret_16", "cross_asset", WARMUP, "own ret_16 - Bitcoin's"),
+    FeatureSpec("rel_ret_96", "cross_asset", WARMUP, "own ret_96 - Bitcoin's"),
+    FeatureSpec("btc_beta_96", "cross_asset", WARMUP, "covariance with Bitcoin / Bitcoin's variance, over 96 returns"),
+    FeatureSpec("btc_corr_96", "cross_asset", WARMUP, "correlation with Bitcoin over 96 returns"),
+    FeatureSpec("btc_rel_vol_96", "cross_asset", WARMUP, "ln(own std / Bitcoin's) over 96 returns"),
 )
 
 

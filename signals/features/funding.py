@@ -9,7 +9,7 @@ from signals.features.spec import Array, FeatureSpec, Inputs
 DAY_MS = 86_400_000
 STALE_MS = DAY_MS
 SPECS = (
-    FeatureSpec("funding_known", "funding", 0, "1 when a funding rate of the last 24 hours is known, else 0"),
+    FeatureSpec("funding_known", "funding", 96, "1 when a funding rate of the last 24 hours is known, else 0"),
     FeatureSpec("funding_last", "funding", 96, "newest rate, in basis points"),
     FeatureSpec("funding_day", "funding", 2 * 96, "sum of the rates of 24 hours before the newest boundary, in basis points"),
     FeatureSpec("funding_week", "funding", 8 * 96, "mean of the rates of 7 days, in basis points"),

@@ -17,7 +17,7 @@ SPECS = (
     FeatureSpec("vwap_dist_32", "volume", 32, "(close - volume-weighted typical price of 32) / mean true range of 14"),
     FeatureSpec("vwap_dist_96", "volume", 96, "(close - volume-weighted typical price of 96) / mean true range of 14"),
     FeatureSpec("impact_16_96", "volume", 97, "Amihud illiquidity |return| / volume: ln of (move of 16 / volume of 16) to the same of 96"),
-    FeatureSpec("volume_move_corr_48", "volume", 49, "correlation of |return| and volume over 48 bars"),
+    FeatureSpec("volume_move_corr_48", "volume", 143, "correlation of |return| and volume / its mean of 96, over 48 bars"),
     FeatureSpec("zero_volume_96", "volume", 96, "share of 96 bars without a trade"),
 )
 

@@ -201,6 +201,23 @@ def test_the_time_stop_counts_hours_not_bars() -> None:
     assert int(gapped.timestamp[3]) - START_MS > PLAN.max_hold_ms
 
 
+def test_volatility_barriers_replay_the_same_plan_in_another_unit() -> None:
+    frame, costs = make_series(3_000, seed=8), CostModel()
+    config = PlanConfig(unit="volatility", stop_atr=2.0, tp1_atr=2.0, tp2_atr=4.0, tp3_atr=6.0, trail_atr=2.0)
+    unit = plan_atr(frame, config)
+    out = labels.outcomes(frame, unit, config, costs)
+    by_atr = labels.outcomes(frame, plan_atr(frame, PlanConfig()), PlanConfig(), costs)
+    known = out.end_index[:, LONG] >= 0
+    assert known.sum() > 1_000
+    assert (out.end_index != by_atr.end_index).any()
+    stopped = known & (out.result_atr[:, LONG] < -1.9)
+    assert stopped.sum() > 50
+    # At the stop two deviations are lost, whatever the price, and fees, slippage and funding come on top.
+    lost = 2.0 * unit[stopped] / frame.close[stopped] * 100.0
+    assert (out.net_pct[stopped, LONG] < -lost * 0.95).all()
+    assert (out.net_pct[stopped, LONG] < out.result_atr[stopped, LONG] * unit[stopped] / frame.open[1:][stopped[:-1]] * 100.0).all()
+
+
 def test_uniqueness_is_the_mean_share_of_a_label_in_its_bars() -> None:
     # Bars:  0 1 2 3 4 5 ; labels [0,2], [2,3], [4,5] as in the book's section 4.4
     weight = labels.uniqueness(np.array([0, 2, 4]), np.array([2, 3, 5]))

@@ -42,6 +42,8 @@ def test_it_weighs_the_ladder_by_the_shares():
         ({"tp1_atr": 0.0}, "ordered"),
         ({"stop_atr": 0.0}, "positive"),
         ({"trail_atr": -1.0}, "positive"),
+        ({"unit": "percent"}, "unit must be one of atr, volatility, not 'percent'"),
+        ({"atr_period": 1}, "atr_period must be at least 2"),
         ({"shares": (0.5, 0.5, 0.5)}, "add up to 1"),
         ({"shares": (0.0, 0.5, 0.5)}, "positive and add up to 1"),
     ],
