@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from backtesting.models import BacktestRun, BacktestTrade
+from backtesting.models import BacktestRun, BacktestTrade, LookaheadCheck
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -27,3 +27,10 @@ class BacktestRunAdmin(ReadOnlyAdmin):
 class BacktestTradeAdmin(ReadOnlyAdmin):
     list_display = ("run", "number", "symbol", "side", "entry_price", "exit_price", "exit_reason", "pnl")
     list_filter = ("exit_reason", "side")
+
+
+@admin.register(LookaheadCheck)
+class LookaheadCheckAdmin(ReadOnlyAdmin):
+    list_display = ("id", "strategy", "model", "symbols", "status", "passed", "requested_by", "created_at")
+    list_filter = ("status", "passed", "strategy")
+    list_select_related = ("model", "requested_by")

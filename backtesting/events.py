@@ -4,3 +4,6 @@ from django.dispatch import Signal
 
 backtest_requested = Signal()
 """run_id: int"""
+
+lookahead_requested = Signal()
+"""check_id: int"""

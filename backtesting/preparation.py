@@ -17,11 +17,12 @@ from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, net_profit, processing
 from signals.plan import PlanConfig
-from signals.ports import SIDES, SIGN, Template, TrainedEnsemble
+from signals.ports import SIDES, SIGN, FeatureFrame, Template, TrainedEnsemble
 from signals.training import panel
 from signals.voters import ml
 
 Progress = Callable[[str, float], None]
+Compute = Callable[..., FeatureFrame]
 STAGES = ("no_history", "confidence", "agreement", "net_profit", "expectancy")
 """The tests of net_profit.assess in their order."""
 
@@ -47,9 +48,41 @@ def prepare(
     since_ms = int(warm_up.timestamp[0]) if len(warm_up) else start_ms
     history = candles.read(market, settings.BASE_TIMEFRAME, start_ms=since_ms, end_ms=end_ms)
     funding = candles.funding(market)
-    seen = features.compute(history, funding=funding, btc=bitcoin)
-    atr = features.plan_atr(history, template.plan)
     first = int(history.timestamp.searchsorted(start_ms))
+    said = decide(history, funding, bitcoin, ensemble=ensemble, template=template, costs=market.costs, first=first)
+    found = said.candidates
+    if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
+        found = found._replace(side=np.maximum(found.side, 0))
+    return Prepared(market, history.slice(first, len(history)), funding, found, said.judged)
+
+
+class Decided(NamedTuple):
+    """What a strategy says about a history of n bars: features of all of them, the rest of the m bars from `first` on. Second axis of [m, 2]:
+    LONG, SHORT; NaN where the model was not asked. `unit` is the plan's, in price units [m]."""
+
+    features: FeatureFrame
+    probability: NDArray[np.float64]
+    agreement: NDArray[np.float64]
+    unit: NDArray[np.float64]
+    candidates: kernel.Candidates
+    judged: dict[str, int]
+
+
+def decide(
+    history: CandleFrame,
+    funding: FundingFrame,
+    bitcoin: CandleFrame | None,
+    *,
+    ensemble: TrainedEnsemble,
+    template: Template,
+    costs: CostModel,
+    first: int = 0,
+    compute: Compute | None = None,
+) -> Decided:
+    """The whole way from closed bars to candidates: features (`compute` in place of signals.features.compute), prediction, net-profit
+    filter, plan. The model is asked about a bar when WARMUP_BARS bars, itself included, lie behind it."""
+    seen = (compute or features.compute)(history, funding=funding, btc=bitcoin)
+    atr = features.plan_atr(history, template.plan)[first:]
     frame = history.slice(first, len(history))
     values = ml.align(ensemble, seen.names, seen.values[first:].T).T
     known = np.isfinite(values).all(axis=1) & (np.arange(first, len(history)) >= features.WARMUP_BARS - 1)
@@ -57,10 +90,8 @@ def prepare(
     if known.any():
         prediction = ensemble.predict(np.ascontiguousarray(values[known]))
         probability[known], agreement[known] = prediction.probability, prediction.agreement
-    found, judged = _judge(frame, atr[first:], probability, agreement, ensemble, template, market.costs)
-    if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
-        found = found._replace(side=np.maximum(found.side, 0))
-    return Prepared(market, frame, funding, found, judged)
+    found, judged = _judge(frame, atr, probability, agreement, ensemble, template, costs)
+    return Decided(seen, probability, agreement, atr, found, judged)
 
 
 def _judge(

@@ -14,6 +14,11 @@ def wake_worker(*, run_id: int, **_: Any) -> None:
     nudge("backtesting.tasks.run_backtest", run_id=run_id)
 
 
+@receiver(events.lookahead_requested)
+def wake_checker(*, check_id: int, **_: Any) -> None:
+    nudge("backtesting.tasks.check_lookahead", check_id=check_id)
+
+
 @receiver(model_trained)
 def judge_candidate(*, model_id: int, **_: Any) -> None:
     nudge("backtesting.tasks.judge_model", model_id=model_id)

@@ -70,7 +70,7 @@ def start(
         profiles.profile(risk_profile)
     except profiles.UnknownRiskProfile as error:
         raise NotRunnable(str(error), field="risk_profile") from error
-    markets = _markets(symbols)
+    markets = judgeable_markets(symbols)
     judged = model or registry.champion()
     if judged is None:
         raise NotRunnable("model: there is no champion yet; train one first (manage.py train --symbols ...)", field="model")
@@ -183,7 +183,8 @@ def _capital(value: Any) -> Decimal:
     return money
 
 
-def _markets(symbols: Sequence[str]) -> list[Market]:
+def judgeable_markets(symbols: Sequence[str]) -> list[Market]:
+    """The markets called so: at least one, with candles of one origin, that never close. Raises NotRunnable, UnknownSymbol."""
     if not symbols:
         raise NotRunnable("symbols: name at least one, like BTC/USDT:USDT", field="symbols")
     markets = [candles.find_market(symbol, field="symbols") for symbol in dict.fromkeys(symbols)]

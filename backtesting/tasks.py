@@ -17,12 +17,25 @@ def run_backtest(*, run_id: int, **_: Any) -> None:
         return  # the row holds the message for its owner
 
 
+@shared_task(name="backtesting.tasks.check_lookahead")
+def check_lookahead(*, check_id: int, **_: Any) -> None:
+    """Run one queued look-ahead check."""
+    from backtesting import checks
+    from traderai.lib.errors import UserError
+
+    try:
+        checks.execute(check_id)
+    except UserError:
+        return  # the row holds the message for whoever asked
+
+
 @shared_task(name="backtesting.tasks.sweep_backtests")
 def sweep_backtests(**_: Any) -> None:
-    """Runs and candidates that a lost message or a killed worker left behind."""
-    from backtesting import promotion, runs
+    """Runs, checks and candidates that a lost message or a killed worker left behind."""
+    from backtesting import checks, promotion, runs
 
     runs.sweep()
+    checks.sweep()
     promotion.sweep()
 
 

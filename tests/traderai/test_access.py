@@ -58,7 +58,10 @@ SIGNED_IN = {
     *(f"strategies:{name}" for name in ("list", "features", "new", "edit", "start", "stop")),
     *(f"markets:{name}" for name in ("list", "by_id", "detail", "candles_csv", "candles_parquet")),
     *(f"positions:{name}" for name in ("list", "history", "export", "stop_all", "resume", "detail", "close")),
-    *(f"backtests:{name}" for name in ("list", "new", "detail", "rerun", "delete", "trades_csv", "trades_parquet")),
+    *(
+        f"backtests:{name}"
+        for name in ("list", "new", "detail", "rerun", "delete", "trades_csv", "trades_parquet", "lookahead", "lookahead_start")
+    ),
 }
 PUBLIC_OPERATIONS = {"get_health"}
 SIGNED_IN_OPERATIONS = {
