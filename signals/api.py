@@ -1,8 +1,9 @@
 """Signals, strategies and training over HTTP; mounted below /api/v1."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
@@ -12,17 +13,21 @@ from pydantic import ConfigDict
 from accounts import audit
 from accounts.models import User
 from exchanges import candles
+from exchanges.models import Market, Provenance
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import autotrade, processing
 from signals.models import Signal, StrategyConfig, TrainingRun
 from signals.strategies import TEMPLATES
 from signals.views import explanation
+from traderai.lib import clock
+from traderai.lib.errors import UserError
 from traderai.lib.http import refuse_unknown, staff_only
 
 router = Router(tags=["signals"])
 
 CANDLES_BEFORE = 160
 CANDLES_AFTER = 160
+Regime = Literal["sideways", "bull", "bear", "volatile", "crisis"]
 
 
 class Input(Schema):
@@ -121,13 +126,23 @@ class MarkerOut(Schema):
     text: str
 
 
+class RegimeOut(Schema):
+    """One regime, known at every close of a base bar from since_ms to until_ms, both included."""
+
+    since_ms: int
+    until_ms: int
+    regime: Regime
+
+
 class ChartOut(Schema):
     """Candles as [open time in ms, open, high, low, close, volume]; `lines` are the plan's price levels, the marker is the deciding bar."""
 
     symbol: str
     simulated: bool
     timeframe: str
+    length_ms: int
     decided_ms: int
+    regimes: list[RegimeOut] = Field(description="Oldest first; a bar shows what was known at its close.")
     candles: list[tuple[int, float, float, float, float, float]]
     lines: list[LineOut]
     markers: list[MarkerOut]
@@ -152,7 +167,9 @@ def get_signal(request: HttpRequest, signal_id: int) -> Signal:
 
 @router.get("/signals/{int:signal_id}/candles", response=ChartOut)
 def get_signal_candles(request: HttpRequest, signal_id: int) -> dict[str, Any]:
-    """The bars around a signal's decision, oldest first, with its levels."""
+    """The bars around a signal's decision, oldest first, with its levels and the market's regimes."""
+    from signals import regimes  # numba: a second for the first caller, none for a process that starts
+
     signal = get_object_or_404(_known(), pk=signal_id)
     step_ms = TIMEFRAME_MS[signal.timeframe]
     start_ms, end_ms = signal.bar_ms - CANDLES_BEFORE * step_ms, signal.bar_ms + CANDLES_AFTER * step_ms
@@ -162,11 +179,60 @@ def get_signal_candles(request: HttpRequest, signal_id: int) -> dict[str, Any]:
         "symbol": signal.market.symbol,
         "simulated": signal.market.is_simulated,
         "timeframe": signal.timeframe,
+        "length_ms": step_ms,
         "decided_ms": signal.bar_ms,
+        "regimes": [stretch._asdict() for stretch in regimes.stretches(signal.market, start_ms=start_ms, end_ms=end_ms)],
         "candles": list(zip(*(column.tolist() for column in columns), strict=True)),
         "lines": [{"price": getattr(signal, name), "label": label, "kind": kind} for name, label, kind in explanation.LINES],
         "markers": [{"time_ms": signal.bar_ms, "kind": "entry", "side": signal.side, "text": signal.get_side_display()}],
     }
+
+
+# --- regimes
+
+
+class RegimeQuery(Input):
+    """Times without a zone are UTC; milliseconds since 1970 are understood, too."""
+
+    start: datetime | None = Field(None, description="Closes after this. Default: a thousand base bars before the end.")
+    end: datetime | None = Field(None, description="Closes up to this. Default: the newest.")
+
+
+class RegimesOut(Schema):
+    """Each stretch is known at its closes and changes no more, whatever comes after them."""
+
+    market_id: int
+    symbol: str
+    simulated: bool
+    timeframe: str = Field(description="Of the base bars at whose closes a regime is known.")
+    regimes: list[RegimeOut] = Field(description="Oldest first. Empty without a month of history, and for markets that close at night.")
+
+
+@router.get("/regimes/{int:market_id}", response=RegimesOut)
+def get_regimes(request: HttpRequest, market_id: int, query: Query[RegimeQuery]) -> dict[str, Any]:
+    """What kind of market it was, as far as it was known at the time; of a long span the newest four years."""
+    from signals import regimes  # numba: a second for the first caller, none for a process that starts
+
+    refuse_unknown(request, RegimeQuery)
+    market = get_object_or_404(Market.objects.exclude(provenance=Provenance.NONE), pk=market_id)
+    start_ms, end_ms = _ms(query.start), _ms(query.end)
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise UserError("start: has to be before end; correct one of them", field="start")
+    if start_ms is None:
+        start_ms = (processing.clock_ms(market) if end_ms is None else end_ms) - 1_000 * processing.bar_ms()
+    return {
+        "market_id": market.pk,
+        "symbol": market.symbol,
+        "simulated": market.is_simulated,
+        "timeframe": settings.BASE_TIMEFRAME,
+        "regimes": [stretch._asdict() for stretch in regimes.stretches(market, start_ms=start_ms, end_ms=end_ms)],
+    }
+
+
+def _ms(moment: datetime | None) -> int | None:
+    if moment is None:
+        return None
+    return clock.to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 # --- strategies

@@ -14,7 +14,7 @@ from signals.features.plan_atr import plan_atr
 from signals.features.spec import Array, Bars, FeatureSpec, Inputs
 from signals.ports import FeatureFrame
 
-__all__ = ["CATALOGUE", "NAMES", "WARMUP_BARS", "FeatureSpec", "compute", "plan_atr"]
+__all__ = ["CATALOGUE", "NAMES", "WARMUP_BARS", "FeatureSpec", "compute", "plan_atr", "regimes"]
 
 _FAMILIES = (price, volume, volatility, trend, momentum, candles, context, regime, funding_family, cross_asset)
 CATALOGUE: tuple[FeatureSpec, ...] = tuple(spec for family in _FAMILIES for spec in family.SPECS)
@@ -46,6 +46,21 @@ def compute(frame: CandleFrame, *, funding: FundingFrame | None = None, btc: Can
             for spec in family.SPECS:
                 values[_ROW[spec.name], start:stop] = np.where(place >= spec.warmup_bars, columns[spec.name][place], np.nan)
     return FeatureFrame(frame.symbol, NAMES, frame.timestamp, values.T)
+
+
+def regimes(frame: CandleFrame) -> NDArray[np.int64]:
+    """The column regime_code of `compute` by itself: a key of signals.features.regime.NAMES for every bar, -1 before its warm-up.
+
+    Raises ValueError for a timeframe that features are not defined on.
+    """
+    step_ms = grid.base_step_ms(frame.timeframe)
+    warmup = next(spec.warmup_bars for spec in regime.SPECS if spec.name == "regime_code")
+    out = np.full(len(frame), -1, dtype=np.int64)
+    for start, stop in grid.stretches(frame.timestamp):
+        base, place = _normalised(frame.slice(start, stop), step_ms)
+        code = regime.compute(_inputs(base, None, None, None))["regime_code"][place]
+        out[start:stop] = np.where(place >= warmup, np.nan_to_num(code, nan=-1.0), -1.0)
+    return out
 
 
 def _normalised(frame: CandleFrame, step_ms: int) -> tuple[Bars, NDArray[np.int64]]:

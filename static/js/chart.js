@@ -3,8 +3,10 @@
 // equity, drawdown: [[time_ms, value], ...]
 // candles: {candles: [[open_ms, open, high, low, close, volume?], ...],
 //           lines: [{price, label, kind}], markers: [{time_ms, kind, text, side}]}
+//           length_ms?, regimes?: [{since_ms, until_ms, regime}]}: a strip above the candles
 // kind: entry | target | stop | exit, side: long | short.
 import "../vendor/lightweight-charts.js";
+import { regimeAt } from "./regimes.js";
 import { THEME_CHANGED } from "./theme.js";
 
 const charts = window.LightweightCharts;
@@ -63,6 +65,20 @@ function paint(chart, restyle) {
   chart.timeScale().fitContent(); // last: options of the time scale undo an earlier one
 }
 
+export const regimeColour = (name) => token(`regime-${name}`);
+
+/** A strip along the upper edge of the first pane, for points {time, value: 1, color}. It takes no part in the prices' scale. */
+export function regimeStrip(chart) {
+  const strip = chart.addSeries(charts.HistogramSeries, {
+    priceScaleId: "regime",
+    lastValueVisible: false,
+    priceLineVisible: false,
+    autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
+  });
+  strip.priceScale().applyOptions({ scaleMargins: { top: 0, bottom: 0.97 } });
+  return strip;
+}
+
 export const seconds = (ms) => Math.floor(ms / 1000);
 
 // The library wants strictly rising times: of several values within one second the last stands.
@@ -100,7 +116,7 @@ function markerOf({ time_ms, kind, text, side }) {
 }
 
 /** Draw candles with the plan's price lines and the trade's markers. `update(row)` of the answer sets the newest candle. */
-export function candleChart(canvas, { candles, lines = [], markers = [] }) {
+export function candleChart(canvas, { candles, lines = [], markers = [], regimes = [], length_ms: lengthMs = 0 }) {
   const chart = charts.createChart(canvas, { autoSize: true, ...frame() });
   const series = chart.addSeries(charts.CandlestickSeries, candleColours());
   const precision = precisionOf(candles.at(-1)?.[4] ?? 1);
@@ -119,6 +135,12 @@ export function candleChart(canvas, { candles, lines = [], markers = [] }) {
     line,
     series.createPriceLine({ price: Number(line.price), title: line.label, lineWidth: 1, lineStyle: line.kind === "entry" ? 0 : 2, axisLabelVisible: true, color: kindColour(line.kind) }),
   ]);
+  const strip = regimes.length ? regimeStrip(chart) : null;
+  const toRegime = ([time]) => {
+    const name = regimeAt(regimes, time + lengthMs);
+    return name ? { value: 1, color: regimeColour(name) } : {};
+  };
+  if (strip) series.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.08 } });
   const sorted = [...markers].sort((a, b) => a.time_ms - b.time_ms);
   const pins = charts.createSeriesMarkers(series, sorted.map(markerOf));
   chart.timeScale().fitContent();
@@ -126,6 +148,7 @@ export function candleChart(canvas, { candles, lines = [], markers = [] }) {
     series.applyOptions(candleColours());
     for (const [line, priceLine] of drawn) priceLine.applyOptions({ color: kindColour(line.kind) });
     pins.setMarkers(sorted.map(markerOf));
+    strip?.setData(rising(candles, toRegime));
   });
   return { chart, series, update: (row) => series.update({ time: seconds(row[0]), ...toCandle(row) }) };
 }

@@ -4,6 +4,7 @@ import { Candles } from "./candles.js";
 import { eachFrame } from "./frames.js";
 import { dateTime, fillFeed, fillTick } from "./liveprice.js";
 import { MarketChart } from "./marketchart.js";
+import { Regimes, shares } from "./regimes.js";
 import { connect } from "./socket.js";
 
 const TABLE_ROWS = 100;
@@ -17,6 +18,9 @@ function chartOf(element) {
   const legend = element.querySelector("[data-legend]");
   const state = element.querySelector("[data-chart-state]");
   const details = document.querySelector("[data-bars]");
+  const summary = element.querySelector("[data-regimes]");
+  const regimes = element.dataset.regimesUrl ? new Regimes(element.dataset.regimesUrl) : null;
+  const regimeOf = ({ time }) => regimes?.at(time + candles.lengthMs) ?? null;
   let pointedMs = null;
 
   const candles = new Candles(element.dataset.url, {
@@ -25,6 +29,7 @@ function chartOf(element) {
       chart.draw(rows, { fresh });
       tell();
       tabulate();
+      classify();
     },
     onRow: (row) => {
       chart.update(row);
@@ -33,12 +38,31 @@ function chartOf(element) {
   });
   const chart = new MarketChart(element.querySelector("[data-canvas]"), {
     places,
+    regimeOf,
     onLegend: (openMs) => {
       pointedMs = openMs;
       tell();
     },
     onEdge: () => candles.older().catch(() => complain("Older bars could not be loaded.", () => candles.older())),
   });
+
+  // What kind of market it was at each bar's close, as far as it was known then.
+  async function classify() {
+    const closed = candles.closed;
+    if (!regimes || !closed.length) return;
+    try {
+      if (!(await regimes.cover(closed[0].time, closed.at(-1).time + candles.lengthMs))) return;
+    } catch {
+      summary.textContent = "The regimes could not be loaded; they are asked for again with the next bar.";
+      return;
+    }
+    chart.draw(candles.rows(), { fresh: false });
+    const { newest } = regimes;
+    const now = newest ? `Regime: ${newest.regime} since ${dateTime(newest.since_ms)} UTC.` : "Regime: not known yet, it needs a month of history.";
+    summary.textContent = newest ? `${now} In the ${candles.closed.length} bars here: ${shares(candles.closed.map(regimeOf))}.` : now;
+    tell();
+    tabulate();
+  }
 
   // The bar under the pointer, else the newest, in words and figures.
   function tell() {
@@ -47,7 +71,9 @@ function chartOf(element) {
     if (!row) return;
     const prices = `${dateTime(row.time)} UTC  O ${shown(row.open)}  H ${shown(row.high)}  L ${shown(row.low)}  C ${shown(row.close)}  V ${shown(row.volume, 2)}`;
     const isForming = row.time > candles.newestMs;
-    legend.textContent = isForming ? `${prices}  forming` : `${prices}  RSI ${shown(row.rsi, 1)}  MACD ${shown(row.macd)}  signal ${shown(row.macd_signal)}`;
+    const regime = regimeOf(row);
+    const known = regime ? `  ${regime}` : "";
+    legend.textContent = isForming ? `${prices}  forming` : `${prices}  RSI ${shown(row.rsi, 1)}  MACD ${shown(row.macd)}  signal ${shown(row.macd_signal)}${known}`;
   }
 
   function tabulate() {
@@ -61,7 +87,8 @@ function chartOf(element) {
         head.scope = "row";
         head.textContent = dateTime(row.time);
         const texts = [shown(row.open), shown(row.high), shown(row.low), shown(row.close), shown(row.volume, 2), shown(row.rsi, 1), shown(row.macd), shown(row.macd_signal)];
-        line.append(head, ...texts.map((text) => Object.assign(document.createElement("td"), { className: "num", textContent: text })));
+        const cells = texts.map((text) => Object.assign(document.createElement("td"), { className: "num", textContent: text }));
+        line.append(head, ...cells, Object.assign(document.createElement("td"), { textContent: regimeOf(row) ?? "–" }));
         return line;
       }),
     );

@@ -1,5 +1,5 @@
 // Candles with volume, RSI and MACD in panes below, price lines, and older bars as the reader moves left. It draws rows; where they come from is candles.js's.
-import { candleColours, faded, frame, kindColour, seconds, token } from "./chart.js";
+import { candleColours, faded, frame, kindColour, regimeColour, regimeStrip, seconds, token } from "./chart.js";
 import { THEME_CHANGED } from "./theme.js";
 
 const charts = window.LightweightCharts;
@@ -17,14 +17,16 @@ function scaleOf(places) {
 }
 
 export class MarketChart {
-  /** `onLegend(openMs)` hears which bar the reader points at, null for none; `onEdge()` that the oldest bars come into sight. */
-  constructor(canvas, { places, onLegend, onEdge }) {
+  /** `onLegend(openMs)` hears which bar the reader points at, null for none; `onEdge()` that the oldest bars come into sight; `regimeOf(row)` names a row's regime, null when it is not known. */
+  constructor(canvas, { places, onLegend, onEdge, regimeOf }) {
+    this.regimeOf = regimeOf;
     this.chart = charts.createChart(canvas, { autoSize: true, ...frame() });
     this.chart.applyOptions({ timeScale: { minBarSpacing: 0.5, rightOffset: 4 } });
     this.candles = this.chart.addSeries(charts.CandlestickSeries, { priceFormat: scaleOf(places), autoscaleInfoProvider: (original) => this.withLines(original()) });
     this.volume = this.chart.addSeries(charts.HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.2 } });
+    this.regime = regimeStrip(this.chart);
     const quiet = { lineWidth: 1, priceLineVisible: false };
     this.rsi = this.chart.addSeries(charts.LineSeries, { ...quiet, autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 100 } }) }, 1);
     this.levels = [30, 70].map((price) => this.rsi.createPriceLine({ price, lineWidth: 1, lineStyle: DOTTED, axisLabelVisible: false }));
@@ -69,6 +71,10 @@ export class MarketChart {
     const up = faded(token("gain"), 0.45);
     const down = faded(token("loss"), 0.45);
     const at = ({ time }) => seconds(time);
+    const regime = (row) => {
+      const name = this.regimeOf(row);
+      return name ? { time: at(row), value: 1, color: regimeColour(name) } : { time: at(row) };
+    };
     return [
       [this.candles, (row) => ({ time: at(row), open: row.open, high: row.high, low: row.low, close: row.close })],
       [this.volume, (row) => ({ time: at(row), value: row.volume, color: row.close >= row.open ? up : down })],
@@ -76,6 +82,7 @@ export class MarketChart {
       [this.histogram, (row) => ({ ...point(at(row), row.macd_histogram), color: row.macd_histogram >= 0 ? up : down })],
       [this.macd, (row) => point(at(row), row.macd)],
       [this.signal, (row) => point(at(row), row.macd_signal)],
+      [this.regime, regime], // last: before the candles it would be without a value, and the chart at its beginning
     ];
   }
 

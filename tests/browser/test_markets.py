@@ -161,7 +161,7 @@ def test_frames_are_switched_in_place_and_with_back(opened, console):
 def test_older_bars_come_as_one_moves_left_by_keyboard(opened, console):
     canvas = opened.locator("[data-canvas]")
     canvas.focus()
-    with opened.expect_response(lambda reply: "end=" in reply.url) as waiting:
+    with opened.expect_response(lambda reply: "/candles?" in reply.url and "end=" in reply.url) as waiting:
         for _ in range(60):
             opened.keyboard.press("ArrowLeft", delay=20)  # a frame each
     told = waiting.value.json()

@@ -68,6 +68,7 @@ SIGNED_IN_OPERATIONS = {
     "list_signals",
     "get_signal",
     "get_signal_candles",
+    "get_regimes",
     "list_markets",
     "get_market_candles",
     "list_strategies",
