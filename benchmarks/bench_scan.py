@@ -33,7 +33,7 @@ from exchanges import candles, simulated  # noqa: E402
 from exchanges.models import Market  # noqa: E402
 from signals import features, registry, scan  # noqa: E402
 from signals.ensemble import Calibration, Ensemble, SideModel  # noqa: E402
-from signals.learners import KINDS, learner  # noqa: E402
+from signals.learners import DEFAULT, learner  # noqa: E402
 from signals.models import ModelStatus, Rejection, Signal  # noqa: E402
 from signals.net_profit import Payoff  # noqa: E402
 
@@ -55,11 +55,11 @@ def register(symbols: list[str]) -> None:
     labels = np.random.default_rng(1).integers(0, 2, rows.shape[0]).astype(np.int8)
     sides = []
     for chance in (0.7, 0.3):
-        fitted = {kind: learner(kind)(rounds=TREES, patience=TREES, seed=1) for kind in KINDS}
+        fitted = {kind: learner(kind)(rounds=TREES, patience=TREES, seed=1) for kind in DEFAULT}
         for model in fitted.values():
             model.fit(rows, labels, np.ones(rows.shape[0]), None)
         payoff = Payoff(2.0, -1.2, 10.0, 6.0, 500, 500)
-        sides.append(SideModel(fitted, dict.fromkeys(KINDS, 1 / len(KINDS)), Calibration((0.0, 1.0), (chance, chance)), payoff))
+        sides.append(SideModel(fitted, dict.fromkeys(DEFAULT, 1 / len(DEFAULT)), Calibration((0.0, 1.0), (chance, chance)), payoff))
     facts = {"timeframe": "15m", "venue_slug": "binance", "symbols": symbols, "params": {}, "metrics": {}, "provenance": "simulated"}
     span = {"data_hash": "0" * 64, "train_start_ms": 0, "train_end_ms": 0, "oos_start_ms": 1}
     ensemble = Ensemble(features.NAMES, sides)

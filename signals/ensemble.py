@@ -116,6 +116,22 @@ def payoff(tp1_hit: NDArray[np.int8], result_atr: Array, hours: Array) -> Payoff
     )
 
 
+def agreement(each: Array, shares: Array) -> Array:
+    """How much the learners agree: each [n, learners] probabilities, shares [learners] their weights; [n] from 0 to 1.
+
+    1 less the mean absolute difference of two learners drawn by weight, not the same one twice (Gini's mean difference, weighted: Yitzhaki
+    2003). So it does not fall for being asked of more learners, as a range would; one that hardly counts hardly counts here; two learners
+    agree to 1 - |p1 - p2| whatever their weights, and one alone to 1.
+    """
+    w = np.maximum(shares, FLOOR)
+    apart, total = np.zeros(each.shape[0]), 0.0
+    for i in range(w.size):
+        for j in range(i + 1, w.size):
+            apart += w[i] * w[j] * np.abs(each[:, i] - each[:, j])
+            total += w[i] * w[j]
+    return np.asarray(1.0 - apart / total) if total else np.ones(each.shape[0])
+
+
 @dataclass(frozen=True, slots=True)
 class SideModel:
     """One side: learners by kind, the weight of each, the calibration of their mean."""
@@ -138,7 +154,7 @@ class Ensemble:
         """values float64 [n, k] in the order of feature_names. Raises ValueError for another width."""
         if values.ndim != 2 or values.shape[1] != len(self.feature_names):
             raise ValueError(f"the model needs {len(self.feature_names)} features a row, not an array of shape {values.shape}")
-        probability, agreement = np.full((values.shape[0], 2), np.nan), np.full((values.shape[0], 2), np.nan)
+        probability, agreed = np.full((values.shape[0], 2), np.nan), np.full((values.shape[0], 2), np.nan)
         usable = np.isfinite(values).all(axis=1)
         if usable.any():
             x = np.ascontiguousarray(values[usable], dtype=np.float32)
@@ -147,8 +163,8 @@ class Ensemble:
                 each = np.column_stack([learner.predict(x) for learner in model.learners.values()])
                 shares = np.array([model.weights[kind] for kind in model.learners])
                 probability[usable, side] = model.calibration.apply(each @ shares)
-                agreement[usable, side] = 1.0 - (each.max(axis=1) - each.min(axis=1))
-        return Prediction(probability, agreement)
+                agreed[usable, side] = agreement(each, shares)
+        return Prediction(probability, agreed)
 
     def explain(self, row: Array, side: int, top: int = 5) -> list[Contribution]:
         """The `top` features that moved this row's prediction most, in log-odds, blended like the probabilities."""

@@ -25,7 +25,8 @@ class FeatureFrame(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """probability and agreement float64[n, 2] by side (LONG, SHORT); probability is calibrated, agreement is 1 - |p_lightgbm - p_xgboost|."""
+    """probability and agreement float64[n, 2] by side (LONG, SHORT); probability is calibrated, agreement is 1 less how far the learners' own
+    answers are apart (signals.ensemble.agreement)."""
 
     probability: NDArray[np.float64]
     agreement: NDArray[np.float64]
@@ -86,6 +87,7 @@ class Learner(Protocol):
     """One binary learner of TP1-before-stop. Files are in the library's own open format."""
 
     kind: str
+    suffix: str
 
     def fit(
         self,

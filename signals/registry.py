@@ -28,7 +28,8 @@ from traderai.lib.errors import UserError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-LIBRARIES = ("numpy", "lightgbm", "xgboost-cpu", "ta-lib", "numba")
+LIBRARIES = ("numpy", "ta-lib", "numba")
+"""What every model depends on; the manifest adds the packages of its learners."""
 ORPHAN_SECONDS = 3_600
 CACHED = 4
 _loaded: OrderedDict[str, TrainedEnsemble] = OrderedDict()
@@ -122,13 +123,20 @@ def _write(draft: Path, ensemble: Any, manifest: Mapping[str, Any]) -> str:
         "features": list(ensemble.feature_names),
         "files": files,
         "sides": sides,
-        "libraries": {name: installed_version(name) for name in LIBRARIES},
+        "libraries": {name: installed_version(name) for name in (*LIBRARIES, *_packages(sides))},
     }
     data = json.dumps(content, indent=1, sort_keys=True).encode()
     (draft / MANIFEST).write_bytes(data)
     for path in (*draft.iterdir(), draft):
         _flush(path)
     return hashlib.sha256(data).hexdigest()
+
+
+def _packages(sides: Mapping[str, Any]) -> list[str]:
+    """Names of the packages that fit and predict the learners of both sides."""
+    from signals.learners import PACKAGES
+
+    return sorted({name for part in sides.values() for kind in part["learners"] for name in PACKAGES[kind]})
 
 
 def _flush(path: Path) -> None:
@@ -194,7 +202,10 @@ def forget() -> None:
 
 
 def verified(model: ModelVersion) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the bytes of its files, every hash checked; the bytes that were checked are the ones returned."""
+    """The manifest and the bytes of its files, every hash checked; the bytes that were checked are the ones returned.
+
+    A folder that holds anything else is refused whole: somebody else has been writing there.
+    """
     path = folder(model)
     data = _read(model, path / MANIFEST)
     if hashlib.sha256(data).hexdigest() != model.manifest_sha256:
@@ -202,6 +213,9 @@ def verified(model: ModelVersion) -> tuple[dict[str, Any], dict[str, bytes]]:
     content: dict[str, Any] = json.loads(data)
     if content.get("format") != FORMAT:
         raise ModelDamaged(_damage(model, MANIFEST, f"has format {content.get('format')!r}, not {FORMAT}"))
+    strange = sorted({item.name for item in path.iterdir()} - {MANIFEST, *content["files"]})
+    if strange:
+        raise ModelDamaged(_damage(model, strange[0], "was put beside its files; remove it if you know what it is"))
     files = {}
     for name, digest in content["files"].items():
         files[name] = _read(model, path / Path(name).name)
@@ -232,9 +246,20 @@ def _assemble(model: ModelVersion, content: dict[str, Any], files: dict[str, byt
     sides = []
     for side in SIDES:
         part = content["sides"][SIDE_NAME[side]]
-        learners = {kind: learner(kind).from_bytes(files[name]) for kind, name in part["learners"].items()}
+        learners = {kind: _learner(model, learner(kind), name, files) for kind, name in part["learners"].items()}
         sides.append(side_from_json(part, learners))
     return Ensemble(content["features"], sides)
+
+
+def _learner(model: ModelVersion, kind: Any, name: str, files: Mapping[str, bytes]) -> Any:
+    """A learner from its file, which has to be of the kind's own format."""
+    if not name.endswith(f".{kind.suffix}") or name not in files:
+        raise ModelDamaged(_damage(model, name, f"is no .{kind.suffix} file of its own, the only form a {kind.kind} is read from"))
+    try:
+        return kind.from_bytes(files[name])
+    except Exception as error:  # each library has failures of its own
+        what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ModelDamaged(_damage(model, name, f"cannot be read as a {kind.kind} ({what})")) from error
 
 
 # --- choosing

@@ -1,9 +1,23 @@
-"""Learners by kind, loaded on first use: LightGBM and XGBoost take seconds to import."""
+"""Learners by kind, loaded on first use: their libraries take seconds to import."""
 
 from importlib import import_module
 from typing import Any
 
-KINDS = {"lightgbm": "signals.learners.lgbm.LightGBMLearner", "xgboost": "signals.learners.xgb.XGBoostLearner"}
+KINDS = {
+    "lightgbm": "signals.learners.lgbm.LightGBMLearner",
+    "xgboost": "signals.learners.xgb.XGBoostLearner",
+    "forest": "signals.learners.sk.ForestLearner",
+    "histgb": "signals.learners.sk.HistBoostingLearner",
+    "mlp": "signals.learners.sk.PerceptronLearner",
+}
+PACKAGES = {
+    "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost-cpu",),
+    **dict.fromkeys(("forest", "histgb", "mlp"), ("scikit-learn", "onnx", "onnxruntime")),
+}
+"""What fits and predicts a kind, by the names its packages are installed under."""
+DEFAULT = ("lightgbm", "xgboost")
+"""The learners of a training that names none."""
 
 
 class UnknownLearner(ValueError):

@@ -31,6 +31,7 @@ class LightGBMLearner:
     """Gradient-boosted trees in LightGBM's text format."""
 
     kind = "lightgbm"
+    suffix = SUFFIX
 
     def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7, booster: lgb.Booster | None = None) -> None:
         self.rounds = rounds

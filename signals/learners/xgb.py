@@ -30,6 +30,7 @@ class XGBoostLearner:
     """Gradient-boosted trees in XGBoost's UBJSON format."""
 
     kind = "xgboost"
+    suffix = SUFFIX
 
     def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7, booster: xgb.Booster | None = None) -> None:
         self.rounds = rounds

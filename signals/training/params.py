@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from signals.learners import DEFAULT, KINDS
 from traderai.lib.errors import UserError
 
 BASE_TIMEFRAMES = ("15m", "30m", "1h")
@@ -15,7 +16,9 @@ HOUR_MS = 3_600_000
 @dataclass(frozen=True, slots=True)
 class TrainingParams:
     """folds and stride: walk-forward blocks, and every how many bars a sample is taken. embargo_hours lies between training and test on
-    top of the purge by label ends; holdout_share is the newest part of time that training never sees. rounds bounds the trees of each learner. venue is a slug, "" the platform's default."""
+    top of the purge by label ends; holdout_share is the newest part of time that training never sees. rounds bounds the trees (or the passes over
+    the data) of each learner, patience says after how many without gain one stops. venue is a slug, "" the platform's default. learners are kinds of
+    signals.learners.KINDS, kept in that order."""
 
     timeframe: str = "15m"
     folds: int = 4
@@ -27,8 +30,10 @@ class TrainingParams:
     seed: int = 7
     scope: str = "default"
     venue: str = ""
+    learners: tuple[str, ...] = DEFAULT
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "learners", _ordered(self.learners))
         if self.timeframe not in BASE_TIMEFRAMES:
             raise UserError(f"timeframe {self.timeframe!r} cannot be trained on: use {', '.join(BASE_TIMEFRAMES)}", field="timeframe")
         bounds = {
@@ -60,6 +65,16 @@ class TrainingParams:
         return int((warmup_bars + gap + max(BLOCK_BARS, 2 * gap) * (self.folds + 1)) / (1.0 - self.holdout_share)) + 1
 
 
+def _ordered(kinds: Any) -> tuple[str, ...]:
+    """The kinds in the order of KINDS, whatever order they were named in: equal choices give equal models."""
+    if not isinstance(kinds, list | tuple) or not kinds or len(set(map(str, kinds))) < len(kinds):
+        raise UserError(f"learners must be a list of different kinds, not {kinds!r}: choose from {', '.join(KINDS)}", field="learners")
+    for kind in kinds:
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise UserError(f"learner {kind!r} is unknown: choose from {', '.join(KINDS)}", field="learners")
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
 def parse(params: Mapping[str, Any] | None) -> TrainingParams:
     """TrainingParams from a JSON object. Raises UserError naming an unknown or impossible entry."""
     given = dict(params or {})
@@ -72,4 +87,4 @@ def parse(params: Mapping[str, Any] | None) -> TrainingParams:
 
 def to_json(params: TrainingParams) -> dict[str, Any]:
     """The inverse of parse."""
-    return asdict(params)
+    return {**asdict(params), "learners": list(params.learners)}

@@ -9,7 +9,6 @@ import numpy as np
 from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame
 from signals import ensemble, features
-from signals.learners import KINDS
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
 from signals.training import panel as panels
@@ -45,7 +44,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
         step("shuffled-label check")
         shuffled[SIDE_NAME[side]] = walkforward.shuffled_auc(panel, side, oof.folds[side], params)
     blends = {side: _final_blend(panel, side, oof) for side in SIDES}
-    sides = [_side(panel, side, blends[side], {kind: learners[side, kind] for kind in KINDS}) for side in SIDES]
+    sides = [_side(panel, side, blends[side], {kind: learners[side, kind] for kind in params.learners}) for side in SIDES]
     spans = {"train_start_ms": int(panel.bar_ms.min()), "train_end_ms": int(panel.bar_ms.max()), "oos_start_ms": hold.start_ms}
     settings = {**to_json(params), "plan": asdict(plan), "costs": asdict(costs)}
     shared = {
@@ -70,7 +69,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
 
 def _counter(symbols: int, params: TrainingParams, tell: Callable[[str, float], None]) -> Callable[[str], None]:
     """Counts the steps of a training and tells the share that is done."""
-    fits = len(SIDES) * len(KINDS)
+    fits = len(SIDES) * len(params.learners)
     total = symbols + fits * (params.folds + 1) + len(SIDES) + 1
     finished = 0
 
@@ -89,7 +88,7 @@ def _final_blend(panel: panels.Panel, side: int, oof: walkforward.OutOfFold) -> 
 
 
 def _side(panel: panels.Panel, side: int, blend: walkforward.Blend, learners: dict[str, Any]) -> ensemble.SideModel:
-    weights = dict(zip(KINDS, blend.weights, strict=True))
+    weights = dict(zip(learners, blend.weights, strict=True))
     try:
         paid = ensemble.payoff(panel.y[:, side], panel.result_atr[:, side], panel.hours(side))
     except ValueError as error:

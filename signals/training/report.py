@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.features.regime import NAMES as REGIMES
-from signals.learners import KINDS
 from signals.ports import SIDE_NAME, SIDES
 from signals.training import figures, walkforward
 from signals.training.panel import Panel
@@ -91,8 +90,8 @@ def metrics(
         "regimes": _groups(panel, panel.regime, REGIMES, honest),
         "calibration": table,
         "shuffled_labels": shuffled,
-        "blend": {SIDE_NAME[side]: dict(zip(KINDS, blends[side].weights, strict=True)) for side in SIDES},
-        "trees": {SIDE_NAME[side]: {kind: oof.rounds[side, kind] for kind in KINDS} for side in SIDES},
+        "blend": {SIDE_NAME[side]: dict(zip(params.learners, blends[side].weights, strict=True)) for side in SIDES},
+        "trees": {SIDE_NAME[side]: {kind: oof.rounds[side, kind] for kind in params.learners} for side in SIDES},
     }
 
 

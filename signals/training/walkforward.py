@@ -1,6 +1,6 @@
 """Fitting: out-of-fold predictions by walk-forward, the final learners, and the check that a shuffled target teaches nothing.
 
-LightGBM and XGBoost leave Python's lock while they grow trees, so the two sides are fitted in two threads, each learner on one core.
+The learners leave Python's lock while they fit, so two of them are fitted at a time in two threads, each on one core.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals import ensemble, folds
-from signals.learners import KINDS, learner
+from signals.learners import learner
 from signals.plan import PlanConfig
 from signals.ports import SIDES, Learner
 from signals.training import figures
@@ -25,7 +25,7 @@ SHUFFLE_ROUNDS = 40
 
 
 class OutOfFold(NamedTuple):
-    """folds[side]; raw float64 [m, 2, kinds], NaN where a row was never in a test block; rounds[side][kind] of each fold."""
+    """folds[side]; raw float64 [m, 2, learners] in the order of the training's learners, NaN where a row was never in a test block; rounds[side][kind] of each fold."""
 
     folds: tuple[list[folds.Fold], list[folds.Fold]]
     raw: Array
@@ -72,19 +72,19 @@ def out_of_fold(panel: Panel, params: TrainingParams, tell: Callable[[str], None
         ]
     except ValueError as error:
         raise UnusableHistory(f"{', '.join(panel.symbols)}: {error}", field="folds") from error
-    for kind in KINDS:
+    for kind in params.learners:
         learner(kind)  # imported here once: two threads importing at the same time would wait for each other
-    keys = [(fold.number, side, kind) for fold in split[0] for side in SIDES for kind in KINDS]
+    keys = [(fold.number, side, kind) for fold in split[0] for side in SIDES for kind in params.learners]
 
     def job(number: int, side: int, kind: str) -> Callable[[], Any]:
         return lambda: _fit_fold(panel, side, split[side][number - 1], kind, params)
 
     results = _in_two_threads([(key, job(*key)) for key in keys], lambda key: tell(f"fold {key[0]} of {params.folds}"))
-    raw = np.full((panel.start_ms.size, 2, len(KINDS)), np.nan)
-    rounds: dict[tuple[int, str], list[int]] = {(side, kind): [] for side in SIDES for kind in KINDS}
+    raw = np.full((panel.start_ms.size, 2, len(params.learners)), np.nan)
+    rounds: dict[tuple[int, str], list[int]] = {(side, kind): [] for side in SIDES for kind in params.learners}
     for number, side, kind in keys:
         prediction, kept = results[number, side, kind]
-        raw[split[side][number - 1].test, side, list(KINDS).index(kind)] = prediction
+        raw[split[side][number - 1].test, side, params.learners.index(kind)] = prediction
         rounds[side, kind].append(kept)
     return OutOfFold((split[0], split[1]), raw, rounds)
 
@@ -135,7 +135,7 @@ def final_learners(panel: Panel, oof: OutOfFold, params: TrainingParams, tell: C
 
         return fit
 
-    keys = [(side, kind) for side in SIDES for kind in KINDS]
+    keys = [(side, kind) for side in SIDES for kind in params.learners]
     results = _in_two_threads([(key, job(*key)) for key in keys], lambda _: tell("final fit"))
     return {key: results[key] for key in keys}
 

@@ -10,7 +10,7 @@ from exchanges.models import Market, TradingAccount
 from exchanges.ports import CandleFrame
 from signals import features, registry
 from signals.ensemble import Calibration, Ensemble, SideModel
-from signals.learners import KINDS, learner
+from signals.learners import DEFAULT, learner
 from signals.models import ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig
 from signals.net_profit import Payoff
 from tests.signals.series import START_MS as START_MS
@@ -29,7 +29,7 @@ def fit_learners(frame: CandleFrame) -> dict:
     rows = rows[np.isfinite(rows).all(axis=1)].astype(np.float32)
     labels = np.random.default_rng(5).integers(0, 2, rows.shape[0]).astype(np.int8)
     fitted = {}
-    for kind in KINDS:
+    for kind in DEFAULT:
         fitted[kind] = learner(kind)(rounds=5, patience=5, seed=1)
         fitted[kind].fit(rows, labels, np.ones(rows.shape[0]), None)
     return fitted

@@ -17,6 +17,8 @@ PAYOFF = Payoff(1.5, -1.0, 20.0, 10.0, 40, 60)
 class Linear:
     """A learner whose probability is its first feature, cut to 0..1."""
 
+    suffix = "txt"
+
     def __init__(self, kind: str, factor: float) -> None:
         self.kind = kind
         self.factor = factor
@@ -134,6 +136,24 @@ def test_it_blends_calibrates_and_measures_agreement() -> None:
     raw = 0.75 * 0.8 + 0.25 * 0.4
     assert out.probability[0, LONG] == pytest.approx(0.2 + 0.4 * raw)
     assert out.agreement[0, SHORT] == pytest.approx(1.0 - (0.8 - 0.4))
+
+
+def test_agreement_of_two_is_their_distance_whatever_they_weigh() -> None:
+    each = np.array([[0.8, 0.4], [0.5, 0.5]])
+    for shares in ((0.5, 0.5), (0.9, 0.1), (1.0, 0.0)):
+        assert ensemble.agreement(each, np.array(shares)) == pytest.approx([0.6, 1.0])
+
+
+def test_agreement_of_more_counts_pairs_by_weight() -> None:
+    each = np.array([[0.2, 0.4, 0.8]])
+    pairs = 0.5 * 0.3 * 0.2 + 0.5 * 0.2 * 0.6 + 0.3 * 0.2 * 0.4
+    assert ensemble.agreement(each, np.array([0.5, 0.3, 0.2])) == pytest.approx([1.0 - pairs / (0.15 + 0.10 + 0.06)])
+    assert ensemble.agreement(each, np.array([0.5, 0.5, 0.0])) == pytest.approx([0.8], abs=1e-4)  # who has no weight is not asked
+    assert ensemble.agreement(np.array([[0.3, 0.5, 0.3, 0.5]]), np.full(4, 0.25)) == pytest.approx([1.0 - 0.2 * 4 / 6])
+
+
+def test_one_learner_agrees_with_itself() -> None:
+    assert ensemble.agreement(np.array([[0.3], [0.9]]), np.ones(1)) == pytest.approx([1.0, 1.0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,4 +1,4 @@
-"""LightGBM and XGBoost behind one interface: deterministic, and the same after saving."""
+"""Every core kind of learner behind one interface: deterministic, calibrated, and the same after saving."""
 
 from pathlib import Path
 
@@ -72,6 +72,25 @@ def test_contributions_name_the_features_that_matter(kind: str) -> None:
 def test_predicting_before_fitting_is_an_error(kind: str) -> None:
     with pytest.raises(RuntimeError, match="fit the learner first"):
         learners.learner(kind)().predict(np.zeros((1, 10), dtype=np.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rare_wins_keep_a_rare_probability(kind: str) -> None:
+    x, y, weight = sample(6_000)
+    rare = (y == 1) & (np.random.default_rng(3).uniform(size=y.size) < 0.25)
+    model = learners.learner(kind)(rounds=40, patience=10, seed=7)
+    model.fit(x[:4_500], rare[:4_500].astype(np.int8), weight[:4_500], (x[4_500:], rare[4_500:].astype(np.int8)))
+    assert model.predict(x).mean() == pytest.approx(np.average(rare, weights=weight), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_count(kind: str) -> None:
+    x, y, _ = sample(3_000)
+    doubtful = x[:, 5] > 0.0
+    flipped = np.where(doubtful, 1 - y, y).astype(np.int8)
+    model = learners.learner(kind)(rounds=40, patience=10, seed=7)
+    model.fit(x, flipped, np.where(doubtful, 1e-3, 1.0), None)
+    assert figures.auc(y[doubtful], model.predict(x[doubtful])) > 0.6  # learned from the rows that count
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -1,8 +1,10 @@
 """Artefacts: whole or not there, checked when read, never unpickled."""
 
 import errno
+import hashlib
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Iterator
@@ -52,7 +54,7 @@ def test_the_manifest_says_what_the_model_is_made_of(model_dir: Path) -> None:
     content = json.loads((model_dir / "default-v1" / "manifest.json").read_text())
     assert set(content["files"]) == {"lightgbm-long.txt", "lightgbm-short.txt", "xgboost-long.ubj", "xgboost-short.ubj"}
     assert content["features"] == list(features.NAMES)
-    assert set(content["libraries"]) == set(registry.LIBRARIES)
+    assert set(content["libraries"]) == {"numpy", "ta-lib", "numba", "lightgbm", "xgboost-cpu"}
     assert content["sides"]["long"]["payoff"]["win_atr"] == 1.5
 
 
@@ -118,6 +120,57 @@ def test_loading_never_unpickles() -> None:
     finally:
         active[0] = False
     assert seen == []
+
+
+class Tripwire:
+    """Unpickling one writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def reseal(model: ModelVersion, content: dict[str, Any]) -> None:
+    """Give the folder this manifest, and the row its hash, as one who may write both would."""
+    data = json.dumps(content).encode()
+    (registry.folder(model) / registry.MANIFEST).write_bytes(data)
+    ModelVersion.objects.filter(pk=model.pk).update(manifest_sha256=hashlib.sha256(data).hexdigest())
+    model.refresh_from_db()
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "lightgbm-long.txt.pickle", "notes.txt"])
+def test_a_file_that_was_put_beside_a_models_own_is_refused(model_dir: Path, tmp_path: Path, name: str) -> None:
+    model = make_model()
+    (model_dir / "default-v1" / name).write_bytes(pickle.dumps(Tripwire(tmp_path / "fired")))
+    with pytest.raises(registry.ModelDamaged, match=f"{name} was put beside its files; remove it"):
+        registry.load(model)
+    with pytest.raises(registry.ModelDamaged, match=name):
+        registry.promote(model, "looks fine")
+    assert not (tmp_path / "fired").exists()
+
+
+@pytest.mark.parametrize("learner", [None, "forest", "lightgbm", "xgboost"])
+def test_a_pickle_in_a_learners_place_is_refused_even_with_the_right_hashes(model_dir: Path, tmp_path: Path, learner: str | None) -> None:
+    model = make_model()
+    planted = pickle.dumps(Tripwire(tmp_path / "fired"))
+    kind = learner or "lightgbm"
+    name = {None: "lightgbm-long.pkl", "forest": "forest-long.onnx", "lightgbm": "lightgbm-long.txt", "xgboost": "xgboost-long.ubj"}[
+        learner
+    ]
+    content = json.loads((model_dir / "default-v1" / "manifest.json").read_text())
+    old = content["sides"]["long"]["learners"].pop(kind, None)
+    if old and old != name:
+        (model_dir / "default-v1" / old).unlink()
+        del content["files"][old]
+    (model_dir / "default-v1" / name).write_bytes(planted)
+    content["files"][name] = hashlib.sha256(planted).hexdigest()
+    content["sides"]["long"]["learners"][kind] = name
+    reseal(model, content)
+    with pytest.raises(registry.ModelDamaged, match=rf"{name} (cannot be read as a {kind}|is no \.txt file)"):
+        registry.load(model)
+    assert not (tmp_path / "fired").exists()
 
 
 def test_no_file_of_a_model_is_a_pickle(model_dir: Path) -> None:

@@ -179,6 +179,11 @@ def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
         ({"holdout_share": 0.0}, "holdout_share must be from 0.05 to 0.5, not 0.0"),
         ({"tree": 3}, "params: 'tree' is unknown"),
         ({"rounds": "many"}, "rounds must be a whole number"),
+        ({"learners": []}, "learners must be a list of different kinds, not []: choose from lightgbm, xgboost"),
+        ({"learners": "xgboost"}, "learners must be a list of different kinds"),
+        ({"learners": ["xgboost", "xgboost"]}, "learners must be a list of different kinds"),
+        ({"learners": ["xgboost", "oracle"]}, "learner 'oracle' is unknown: choose from lightgbm, xgboost"),
+        ({"learners": [["xgboost"]]}, "learner ['xgboost'] is unknown"),
     ],
 )
 def test_impossible_parameters_are_refused_before_anything_is_queued(params: dict[str, Any], message: str) -> None:
@@ -317,6 +322,31 @@ def test_the_command_prints_json_with_spans_and_samples() -> None:
     assert "default v2 (candidate) from BTC/USDT:USDT" in plain.getvalue()
 
 
+def test_it_trains_the_learners_that_were_asked_for() -> None:
+    make_pair()
+    model = training.run(make_run(learners=["xgboost"]).pk)
+    assert model.params["learners"] == ["xgboost"]
+    assert set(model.metrics["blend"]["long"]) == set(model.metrics["trees"]["short"]) == {"xgboost"}
+    loaded = registry.load(model)
+    frame = candles.read(candles.find_market(BOTH[1]), "15m", last=features.WARMUP_BARS)
+    out = loaded.predict(features.compute(frame).values[-1:])
+    assert np.isfinite(out.probability).all()
+    assert (out.agreement == 1.0).all()
+
+
+def test_the_order_in_which_learners_are_named_changes_nothing() -> None:
+    asked = training.params.parse({"learners": ["xgboost", "lightgbm"]})
+    assert asked == training.TrainingParams()
+    assert training.params.to_json(asked)["learners"] == ["lightgbm", "xgboost"]
+
+
+def test_the_command_trains_named_learners() -> None:
+    make_pair()
+    out = StringIO()
+    call_command("train", symbols=BOTH[0], folds=2, rounds=10, learners="lightgbm", json=True, stdout=out)
+    assert list(json.loads(out.getvalue())["metrics"]["blend"]["long"]) == ["lightgbm"]
+
+
 def test_the_command_refuses_bad_input_in_one_line() -> None:
     make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
     for options in (
@@ -324,6 +354,8 @@ def test_the_command_refuses_bad_input_in_one_line() -> None:
         {"symbols": BOTH[0]},
         {"symbols": BOTH[0], "folds": 99},
         {"symbols": BOTH[0], "scope": "A B"},
+        {"symbols": BOTH[0], "learners": "oracle"},
+        {"symbols": BOTH[0], "learners": ","},
     ):
         with pytest.raises(CommandError) as caught:
             call_command("train", **options)

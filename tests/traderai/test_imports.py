@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("ccxt", "numba", "talib", "lightgbm", "xgboost", "sklearn", "pyarrow", "torch", "pandas", "alpaca", "kiteconnect")
+HEAVY = (
+    "ccxt",
+    "numba",
+    "talib",
+    "lightgbm",
+    "xgboost",
+    "sklearn",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+    "torch",
+    "pandas",
+    "alpaca",
+    "kiteconnect",
+)
 FRAMEWORK = ("django", "ninja", "channels", "celery", "kombu", "redis", "accounts.models", "exchanges.models", "signals.models")
 APPS = ("accounts", "exchanges", "signals", "backtesting", "gamification", "traderai")
 EDGES = ("urls", "views", "api", "consumers", "admin", "forms", "receivers", "tasks", "routing", "context")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from signals import training
+from signals.learners import DEFAULT, KINDS
 from signals.models import ModelVersion, TrainingRun
 from traderai.lib import clock
 from traderai.lib.errors import UserError
@@ -26,10 +27,15 @@ class Command(BaseCommand):
         parser.add_argument("--rounds", type=int, default=200, help="Most trees of a learner (default 200).")
         parser.add_argument("--scope", default="default", help="Registry scope of the model (default: default).")
         parser.add_argument("--venue", default="", help="Slug of the venue (default: the platform's).")
+        parser.add_argument(
+            "--learners", metavar="KINDS", help=f"Separated by commas, from {', '.join(KINDS)} (default {','.join(DEFAULT)})."
+        )
         parser.add_argument("--json", action="store_true", help="Print everything as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         params = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "scope", "venue")}
+        if options["learners"] is not None:
+            params["learners"] = [kind.strip() for kind in options["learners"].split(",") if kind.strip()]
         started = time.monotonic()
         try:
             run = training.queue(options["symbols"].split(","), params=params)
