@@ -8,6 +8,7 @@ from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from signals import admin_training
 from signals.models import ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
 from traderai.lib import clock
 from traderai.lib.errors import UserError
@@ -86,6 +87,9 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "stage", "share_done", "model", "requested_by", "created_at", "finished_at", "error")
     list_filter = ("status",)
     list_select_related = ("model", "requested_by")
+
+    def get_urls(self) -> list[Any]:
+        return [*admin_training.urls(), *super().get_urls()]
 
     @admin.display(description="progress")
     def share_done(self, run: TrainingRun) -> str:

@@ -1,4 +1,4 @@
-"""Signals, strategies and training over HTTP; mounted below /api/v1."""
+"""Signals and strategies over HTTP; mounted below /api/v1."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Field, Query, Router, Schema, Status
+from ninja import Field, Query, Router, Schema
 from pydantic import ConfigDict
 
 from accounts import audit
@@ -16,12 +16,12 @@ from exchanges import candles
 from exchanges.models import Market, Provenance
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import autotrade, processing
-from signals.models import Signal, StrategyConfig, TrainingRun
+from signals.models import Signal, StrategyConfig
 from signals.strategies import TEMPLATES
 from signals.views import explanation
 from traderai.lib import clock
 from traderai.lib.errors import UserError
-from traderai.lib.http import refuse_unknown, staff_only
+from traderai.lib.http import refuse_unknown
 
 router = Router(tags=["signals"])
 
@@ -330,40 +330,3 @@ def get_auto_trade_status(request: HttpRequest) -> list[dict[str, Any]]:
     """What each of the caller's configurations did since it was started, refusals with their reasons included."""
     statuses = [autotrade.status(config) for config in _configs(request)]
     return [{"config": s.config, "orders_made": s.made, "orders_denied": s.denied, "newest_orders": s.orders} for s in statuses]
-
-
-# --- training
-
-
-class TrainIn(Input):
-    symbols: list[str] = Field(min_length=1, max_length=100)
-    params: dict[str, Any] = Field(default_factory=dict, description="Training parameters by name; what is left out keeps its default.")
-
-
-class TrainingOut(Schema):
-    id: int
-    status: str
-    stage: str
-    progress: float
-    symbols: list[str]
-    error: str
-    model_version: int | None
-    created_at: datetime
-    finished_at: datetime | None
-
-    @staticmethod
-    def resolve_model_version(run: TrainingRun) -> int | None:
-        return None if run.model is None else run.model.version
-
-
-@router.post("/train/start", response={202: TrainingOut}, auth=staff_only)
-def start_training(request: HttpRequest, body: TrainIn) -> Status[TrainingRun]:
-    """Queue a training on the base timeframe."""
-    from signals import training  # brings LightGBM and XGBoost along; the web process starts without them
-
-    return Status(202, training.start(body.symbols, params=body.params, requested_by=request.user))
-
-
-@router.get("/train/status/{int:run_id}", response=TrainingOut, auth=staff_only)
-def get_training(request: HttpRequest, run_id: int) -> TrainingRun:
-    return get_object_or_404(TrainingRun.objects.select_related("model"), pk=run_id)

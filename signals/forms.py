@@ -4,13 +4,17 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.db.models import QuerySet
 
-from exchanges.models import Market
+from exchanges.models import Market, Venue
 from signals import processing
 from signals.models import SignalSide, SignalStatus, StrategyConfig
 from signals.models.strategy import RISK_CHOICES
 from signals.ports import Template
+from signals.training.params import BASE_TIMEFRAMES, TrainingParams
+
+DEFAULTS = TrainingParams()
 
 
 def scanned_symbols() -> list[str]:
@@ -109,3 +113,33 @@ class StrategyConfigForm(forms.ModelForm):
         if taken.exists():
             raise forms.ValidationError("You already have a configuration of this name: choose another one.")
         return name
+
+
+class StartTrainingForm(forms.Form):
+    """What staff want a model trained on. Parameters that are not asked for here keep their defaults."""
+
+    venue = forms.ChoiceField()
+    symbols = forms.MultipleChoiceField(
+        label="Markets", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose at least one market."}
+    )
+    timeframe = forms.ChoiceField(choices=[(name, name) for name in BASE_TIMEFRAMES], initial=settings.BASE_TIMEFRAME)
+    folds = forms.IntegerField(initial=DEFAULTS.folds, help_text="Walk-forward blocks, 2 to 10.")
+    stride = forms.IntegerField(initial=DEFAULTS.stride, help_text="A sample every so many bars, 1 to 96.")
+    rounds = forms.IntegerField(initial=DEFAULTS.rounds, help_text="Most trees of a learner, 5 to 2,000.")
+    scope = forms.CharField(initial=DEFAULTS.scope, max_length=40, help_text="Whose champion it competes with.")
+    alongside = forms.BooleanField(required=False, label="Even if a training of the same scope and markets is not over")
+
+    def __init__(self, *args: Any, venue: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        usable = Market.objects.with_candles().around_the_clock()
+        venues = dict(Venue.objects.filter(markets__in=usable).distinct().order_by("name").values_list("slug", "name"))
+        chosen = venue if venue in venues else settings.DEFAULT_VENUE if settings.DEFAULT_VENUE in venues else next(iter(venues), "")
+        self.fields["venue"].choices = list(venues.items())  # type: ignore[attr-defined]
+        self.fields["venue"].initial = chosen
+        symbols = usable.filter(venue__slug=chosen).order_by("symbol").values_list("symbol", flat=True)
+        self.fields["symbols"].choices = [(symbol, symbol) for symbol in symbols]  # type: ignore[attr-defined]
+
+    def order(self) -> dict[str, Any]:
+        """What signals.training.start is asked for."""
+        params = {name: self.cleaned_data[name] for name in ("venue", "timeframe", "folds", "stride", "rounds", "scope")}
+        return {"symbols": self.cleaned_data["symbols"], "params": params, "alongside": self.cleaned_data["alongside"]}

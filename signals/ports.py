@@ -1,5 +1,7 @@
 """Types that cross borders inside and above this app."""
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -13,6 +15,9 @@ LONG, SHORT = 0, 1
 SIDES = (LONG, SHORT)
 SIGN = {LONG: 1, SHORT: -1}
 SIDE_NAME = {LONG: "long", SHORT: "short"}
+
+CHECKPOINT: ContextVar[Callable[[], None]] = ContextVar("CHECKPOINT", default=lambda: None)
+"""Called between the rounds of long work. Whoever asked for the work sets it; it raises when the work is no longer wanted."""
 
 
 class FeatureFrame(NamedTuple):
@@ -84,7 +89,8 @@ class TrainedEnsemble(Protocol):
 
 
 class Learner(Protocol):
-    """One binary learner of TP1-before-stop. Files are in the library's own open format."""
+    """One binary learner of TP1-before-stop. Files are in the library's own open format. `fit` calls CHECKPOINT between its rounds, or before
+    them where its library gives no hand in between."""
 
     kind: str
     suffix: str

@@ -31,6 +31,7 @@ FORMAT = 1
 LIBRARIES = ("numpy", "ta-lib", "numba")
 """What every model depends on; the manifest adds the packages of its learners."""
 ORPHAN_SECONDS = 3_600
+LEAST_FREE_BYTES = 64 * 1024 * 1024
 CACHED = 4
 _loaded: OrderedDict[str, TrainedEnsemble] = OrderedDict()
 
@@ -60,6 +61,18 @@ def folder(model: ModelVersion) -> Path:
 
 
 # --- writing
+
+
+def check_room() -> None:
+    """Raises NotStored when the disk of the model folder has less than LEAST_FREE_BYTES free: asked before hours of work, not after."""
+    root = Path(settings.MODEL_DIR)
+    there = next(path for path in (root, *root.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < LEAST_FREE_BYTES:
+        raise NotStored(
+            f"model folder: {root} has {free // 1_048_576} MB left and needs {LEAST_FREE_BYTES // 1_048_576}; free some space, then train again",
+            field="model_folder",
+        )
 
 
 def register(

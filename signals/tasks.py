@@ -5,6 +5,7 @@ from typing import Any
 from celery import shared_task
 
 from traderai.lib import clock
+from traderai.lib.errors import UserError
 
 SLOT_MS = 300_000
 
@@ -55,7 +56,10 @@ def take_open_signals(config_id: int, **_: Any) -> None:
 def run_training(run_id: int, **_: Any) -> None:
     from signals import training
 
-    training.run(run_id)
+    try:
+        training.run(run_id)
+    except UserError:
+        return  # the row holds the message, or another worker holds the row
 
 
 @shared_task(name="signals.tasks.sweep_trainings")

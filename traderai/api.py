@@ -18,6 +18,7 @@ from backtesting.api import router as backtesting
 from exchanges.api import router as exchanges
 from exchanges.api_markets import router as markets
 from signals.api import router as signals
+from signals.api_training import router as training
 from traderai import health
 from traderai.lib.errors import UserError
 from traderai.lib.room import OutOfRoom, is_out_of_room
@@ -70,6 +71,7 @@ api = Api(
     urls_namespace="api",
 )
 api.add_router("", signals)
+api.add_router("", training)
 api.add_router("", backtesting)
 api.add_router("", exchanges)
 api.add_router("", markets)

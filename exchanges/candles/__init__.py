@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 
 from exchanges import timeframes
 from exchanges.candles import months, reading, storage
@@ -13,7 +14,7 @@ from exchanges.candles.catalogue import UnknownSymbol, UnknownVenue, add_market,
 from exchanges.candles.months import Month
 from exchanges.candles.storage import Series
 from exchanges.candles.validation import EARLIEST_MS, BadRow, Checked, check_candles, check_funding
-from exchanges.models import BackfillJob, Candle, CandleGap, FundingRate, JobStatus, MarkCandle, Market, Provenance
+from exchanges.models import BackfillJob, Candle, CandleGap, CandleMonth, FundingRate, JobStatus, MarkCandle, Market, Provenance
 from exchanges.ports import CandleFrame, FundingFrame
 from traderai.lib import clock
 from traderai.lib.errors import UserError
@@ -39,6 +40,7 @@ __all__ = [
     "last_funding_ms",
     "last_open_ms",
     "length_ms",
+    "most_bars",
     "read",
     "read_many",
 ]
@@ -133,6 +135,13 @@ def read_many(
     length_ms(timeframe)
     known = months.stored([market.pk for market in markets], timeframe, price)
     return [_read(market, timeframe, price, start_ms, end_ms, last, known.get(market.pk, [])) for market in markets]
+
+
+def most_bars(market: Market, timeframe: str) -> int:
+    """A count that `read` cannot exceed, from the months' counts alone: stored bars, and those that finer ones make. Raises UnknownTimeframe."""
+    wanted_ms = length_ms(timeframe)
+    counts = CandleMonth.objects.filter(market=market, price=LAST).values_list("timeframe").annotate(Sum("bars"))
+    return sum(bars * length_ms(name) // wanted_ms for name, bars in counts if wanted_ms % length_ms(name) == 0)
 
 
 def holes(market: Market, timeframe: str, *, price: str = LAST) -> list[timeframes.Gap]:

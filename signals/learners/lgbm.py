@@ -7,6 +7,8 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.ports import CHECKPOINT
+
 SUFFIX = "txt"
 LEAST_ROUNDS = 20
 PARAMS: dict[str, Any] = {
@@ -61,11 +63,13 @@ class LightGBMLearner:
         params = {**PARAMS, "seed": self.seed}
         data = lgb.Dataset(x, label=y, weight=weight, params=params, free_raw_data=True)
         if valid is None:
-            self._booster = lgb.train(params, data, num_boost_round=self.rounds)
+            self._booster = lgb.train(params, data, num_boost_round=self.rounds, callbacks=[_look_up])
             return
         held = lgb.Dataset(valid[0], label=valid[1], reference=data, params=params)
         stop = lgb.early_stopping(self.patience, verbose=False)
-        booster = lgb.train(params, data, num_boost_round=self.rounds, valid_sets=[held], callbacks=[stop], keep_training_booster=True)
+        booster = lgb.train(
+            params, data, num_boost_round=self.rounds, valid_sets=[held], callbacks=[stop, _look_up], keep_training_booster=True
+        )
         kept = min(booster.num_trees(), max(booster.best_iteration, LEAST_ROUNDS))
         self._booster = lgb.Booster(model_str=booster.model_to_string(num_iteration=kept))
 
@@ -82,3 +86,7 @@ class LightGBMLearner:
         target = Path(f"{path}.{SUFFIX}")
         target.write_text(self.booster.model_to_string())
         return str(target)
+
+
+def _look_up(_: Any) -> None:
+    CHECKPOINT.get()()

@@ -7,6 +7,8 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from signals.ports import CHECKPOINT
+
 SUFFIX = "ubj"
 LEAST_ROUNDS = 20
 PARAMS: dict[str, Any] = {
@@ -61,11 +63,17 @@ class XGBoostLearner:
         params = {**PARAMS, "seed": self.seed}
         data = xgb.QuantileDMatrix(x, label=y, weight=weight, max_bin=PARAMS["max_bin"], nthread=1)
         if valid is None:
-            self._booster = xgb.train(params, data, num_boost_round=self.rounds)
+            self._booster = xgb.train(params, data, num_boost_round=self.rounds, callbacks=[_LookUp()])
             return
         held = xgb.DMatrix(valid[0], label=valid[1], nthread=1)
         booster = xgb.train(
-            params, data, num_boost_round=self.rounds, evals=[(held, "valid")], early_stopping_rounds=self.patience, verbose_eval=False
+            params,
+            data,
+            num_boost_round=self.rounds,
+            evals=[(held, "valid")],
+            early_stopping_rounds=self.patience,
+            verbose_eval=False,
+            callbacks=[_LookUp()],
         )
         self._booster = booster[: min(booster.num_boosted_rounds(), max(booster.best_iteration + 1, LEAST_ROUNDS))]
 
@@ -82,3 +90,11 @@ class XGBoostLearner:
         target = Path(f"{path}.{SUFFIX}")
         target.write_bytes(self.booster.save_raw(raw_format="ubj"))
         return str(target)
+
+
+class _LookUp(xgb.callback.TrainingCallback):
+    """Between two trees."""
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        CHECKPOINT.get()()
+        return False

@@ -1,6 +1,6 @@
 """Strategies, models, training runs, signals and what was rejected."""
 
-from signals.models.model import ModelStatus, ModelVersion, TrainingRun
+from signals.models.model import ModelStatus, ModelVersion, TrainingLine, TrainingRun
 from signals.models.signal import Rejection, ScanRun, Signal, SignalSide, SignalStatus
 from signals.models.strategy import StrategyConfig
 
@@ -13,5 +13,6 @@ __all__ = [
     "SignalSide",
     "SignalStatus",
     "StrategyConfig",
+    "TrainingLine",
     "TrainingRun",
 ]

@@ -66,18 +66,44 @@ class TrainingRun(models.Model):
     stage = models.CharField(max_length=80, blank=True)
     progress = models.FloatField(default=0.0, help_text="0 to 1")
     error = models.TextField(blank=True)
+    subject = models.CharField(max_length=64, blank=True, help_text="SHA-256 of scope, venue and symbols: what it is about.")
+    is_alone = models.BooleanField(default=True, help_text="No second run with this subject and this mark waits or works beside it.")
     model = models.ForeignKey(ModelVersion, models.SET_NULL, null=True, blank=True, related_name="runs")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    reason = models.CharField(max_length=300, blank=True, help_text="Why it was asked for, when nobody did.")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(
+        null=True, blank=True, help_text="The worker's sign of life, and what proves that the run is its own."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="training_status_known"),
             models.CheckConstraint(condition=Q(progress__gte=0, progress__lte=1), name="training_progress_0_to_1"),
+            models.UniqueConstraint(
+                fields=["subject"],
+                condition=Q(status__in=["queued", "running"], is_alone=True) & ~Q(subject=""),
+                name="training_one_at_a_time_for_a_subject",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"training {self.pk} ({self.status})"
+
+    @property
+    def scope(self) -> str:
+        """Registry scope that its model is meant for."""
+        return str(self.params.get("scope", "default"))
+
+
+class TrainingLine(models.Model):
+    """One line of a run's log. The oldest go when there are many: signals.training.KEPT_LINES."""
+
+    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="lines")
+    at = models.DateTimeField()
+    text = models.CharField(max_length=500)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.text}"

@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 
 from exchanges.models import Market, Provenance
+from signals.training.params import TrainingParams
 from traderai.lib.errors import UserError
 
 
 class UnusableHistory(UserError):
     """These symbols cannot be trained on; the message says what is missing."""
+
+    @classmethod
+    def too_short(cls, symbol: str, bars: int, needed: int, params: TrainingParams) -> "UnusableHistory":
+        """A market with too few candles."""
+        return cls(
+            f"symbols: {symbol} has {bars} candles of {params.timeframe}, training with {params.folds} folds needs {needed}; backfill more, ask for fewer folds, or leave it out",
+            field="symbols",
+        )
 
 
 def check_origin(markets: Sequence[Market]) -> None:

@@ -47,20 +47,22 @@ class Panel(NamedTuple):
         return np.asarray((self.end_ms[:, side] - self.start_ms) / 3_600_000, dtype=np.float64)
 
 
+def bars_needed(params: TrainingParams) -> int:
+    """Candles that a market must have to be trained on."""
+    return params.bars_needed(
+        warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
+    )
+
+
 def histories(symbols: Sequence[str], params: TrainingParams) -> list[History]:
     """The markets' stored candles and funding. Raises UnknownSymbol or UnusableHistory naming the symbol and the remedy."""
     markets = [candles.find_market(symbol, venue=params.venue or None) for symbol in symbols]
     check_origin(markets)
-    needed = params.bars_needed(
-        warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
-    )
+    needed = bars_needed(params)
     out = []
     for market, frame in zip(markets, candles.read_many(markets, params.timeframe), strict=True):
         if len(frame) < needed:
-            raise UnusableHistory(
-                f"symbols: {market.symbol} has {len(frame)} candles of {params.timeframe}, training with {params.folds} folds needs {needed}; backfill more, ask for fewer folds, or leave it out",
-                field="symbols",
-            )
+            raise UnusableHistory.too_short(market.symbol, len(frame), needed, params)
         out.append(History(market, frame, candles.funding(market)))
     return out
 

@@ -4,7 +4,8 @@ The learners leave Python's lock while they fit, so two of them are fitted at a 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from signals import ensemble, folds
 from signals.learners import learner
 from signals.plan import PlanConfig
-from signals.ports import SIDES, Learner
+from signals.ports import CHECKPOINT, SIDES, Learner
 from signals.training import figures
 from signals.training.panel import Panel, UnusableHistory
 from signals.training.params import TrainingParams
@@ -22,6 +23,7 @@ Array = NDArray[np.float64]
 VALIDATION_SHARE = 0.15
 SHUFFLES = 3
 SHUFFLE_ROUNDS = 40
+LOOK_UP_S = 1.0
 
 
 class OutOfFold(NamedTuple):
@@ -50,14 +52,19 @@ def _fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: Trai
 
 
 def _in_two_threads(jobs: Iterable[tuple[Any, Callable[[], Any]]], done: Callable[[Any], None]) -> dict[Any, Any]:
-    """Run the jobs and return their results by key; `done` is called in the caller's own thread. The first failure ends the rest."""
+    """Run the jobs and return their results by key; `done` is called in the caller's own thread. The first failure ends the rest, and so
+    does a CHECKPOINT that raises: the caller's thread asks it every LOOK_UP_S, the others between rounds."""
     results = {}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        futures = {pool.submit(job): key for key, job in jobs}
+        futures = {pool.submit(copy_context().run, job): key for key, job in jobs}
+        waiting = set(futures)
         try:
-            for future in as_completed(futures):
-                results[futures[future]] = future.result()
-                done(futures[future])
+            while waiting:
+                over, waiting = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
+                CHECKPOINT.get()()
+                for future in over:
+                    results[futures[future]] = future.result()
+                    done(futures[future])
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -1,6 +1,6 @@
 import pytest
 
-from signals.models import SignalStatus, TrainingRun
+from signals.models import SignalStatus
 from tests.signals import scenes
 from tests.signals.scenes import BAR_MS, BTC, ETH
 
@@ -113,32 +113,3 @@ def test_it_refuses_to_start_on_an_account_that_is_switched_off(caller, alice):
     response = post(caller, "/strategies/auto-trade/start", {"config_id": config.pk})
     assert response.status_code == 422
     assert "switched off" in response.json()["detail"]
-
-
-# --- training
-
-
-def test_training_is_for_staff_only(caller, market):
-    assert post(caller, "/train/start", {"symbols": [ETH]}).status_code == 403
-    assert caller.get(f"{API}/train/status/1").status_code == 403
-    assert not TrainingRun.objects.exists()
-
-
-def test_it_queues_a_training(client_for, sam, market):
-    staff = client_for(sam)
-    response = post(staff, "/train/start", {"symbols": [ETH], "params": {"folds": 2}})
-    assert response.status_code == 202
-    run = TrainingRun.objects.get()
-    assert (run.status, run.symbols, run.requested_by) == ("queued", [ETH], sam)
-    body = staff.get(f"{API}/train/status/{run.pk}").json()
-    assert (body["id"], body["status"], body["progress"]) == (run.pk, "queued", 0.0)
-    assert staff.get(f"{API}/train/status/{run.pk + 1}").status_code == 404
-
-
-@pytest.mark.parametrize(
-    "body", [{}, {"symbols": []}, {"symbols": ["FOO/BAR"]}, {"symbols": [ETH], "params": {"magic": 1}}, {"symbols": [ETH], "fast": True}]
-)
-def test_it_refuses_a_bad_training(client_for, sam, market, body):
-    response = post(client_for(sam), "/train/start", body)
-    assert response.status_code == 422
-    assert not TrainingRun.objects.exists()

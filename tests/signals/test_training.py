@@ -201,7 +201,7 @@ def test_unusable_histories_are_refused_with_the_remedy() -> None:
     make_market(BOTH[0], make_series(3_000, symbol=BOTH[0]))
     with pytest.raises(candles.UnknownSymbol, match="'NOPE/USDT:USDT' is not listed"):
         training.queue(["NOPE/USDT:USDT"])
-    run = make_run([BOTH[0]])
+    run = TrainingRun.objects.create(symbols=[BOTH[0]], params=QUICK)  # its candles were there when it was asked for
     with pytest.raises(panel.UnusableHistory, match=r"symbols: .* has 3000 candles of 15m, training with 2 folds needs 5"):
         training.run(run.pk)
     run.refresh_from_db()
@@ -231,7 +231,7 @@ def test_a_market_that_never_moves_is_a_clear_error() -> None:
 def test_start_queues_and_tells_the_workers_after_commit(
     heard: list[tuple[str, int]], django_capture_on_commit_callbacks: Any, django_user_model: Any
 ) -> None:
-    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
+    make_market(BOTH[0], make_series(HISTORY_BARS, symbol=BOTH[0]))
     asker = django_user_model.objects.create_user(email="asker@example.com")
     with django_capture_on_commit_callbacks() as callbacks:
         run = training.start([BOTH[0], BOTH[0]], params=QUICK, requested_by=asker)
@@ -285,7 +285,7 @@ def test_the_sweep_revives_a_dead_workers_run_which_then_finishes(
     heard: list[tuple[str, int]], django_capture_on_commit_callbacks: Any
 ) -> None:
     make_pair()
-    run, fresh = make_run(), make_run()
+    run, fresh = make_run(), training.queue(BOTH, params=QUICK, alongside=True)
     long_ago = clock.now() - training.STALE_AFTER - timedelta(seconds=1)
     TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.RUNNING, heartbeat_at=long_ago, created_at=long_ago, progress=0.4)
     with django_capture_on_commit_callbacks():
@@ -298,7 +298,7 @@ def test_the_sweep_revives_a_dead_workers_run_which_then_finishes(
 
 
 def test_a_run_whose_worker_always_dies_is_given_up() -> None:
-    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
+    make_market(BOTH[0], make_series(HISTORY_BARS, symbol=BOTH[0]))
     run = make_run([BOTH[0]])
     long_ago = clock.now() - training.STALE_AFTER - timedelta(seconds=1)
     for _ in range(training.MAX_RESTARTS + 1):

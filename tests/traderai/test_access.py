@@ -83,6 +83,9 @@ SIGNED_IN_OPERATIONS = {
 STAFF_OPERATIONS = {
     "start_training",
     "get_training",
+    "list_trainings",
+    "cancel_training",
+    "restart_training",
     "start_backfill",
     "get_backfill",
     "list_backfills",

@@ -68,7 +68,7 @@ def _stage(bars: Progress, name: str, work: Callable[[market.Progress], Any]) ->
 def _model(symbols: list[str], tell: market.Progress) -> ModelVersion:
     champion = registry.champion()
     if champion is None:
-        run = training.queue(symbols, params={})
+        run = training.queue(symbols, params={}, alongside=True)  # a demo that was killed may have left one
         training.run(run.pk, progress=tell)
         champion = registry.champion()
     assert champion is not None, "the first model of a scope is always promoted"

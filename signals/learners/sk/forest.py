@@ -9,6 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 from signals.ensemble import log_loss
 from signals.learners.sk import onnx_trees
 from signals.learners.sk.fitted import Budget, Fitted, Graph, Labels, Rows, Validation, Weights
+from signals.ports import CHECKPOINT
 
 PARAMS: dict[str, Any] = {
     "max_depth": 8,
@@ -32,6 +33,7 @@ def train(x: Rows, y: Labels, weight: Weights, valid: Validation | None, budget:
     forest.set_params(warm_start=True)
     total, grown, best, best_size = np.zeros(valid[1].size), 0, np.inf, 0
     for size in [*range(STEP, budget.rounds, STEP), budget.rounds]:
+        CHECKPOINT.get()()
         forest.set_params(n_estimators=size).fit(x, y, sample_weight=weight)
         total += np.sum([tree.predict_proba(valid[0])[:, 1] for tree in forest.estimators_[grown:]], axis=0)
         grown, loss = size, log_loss(valid[1], total / size)

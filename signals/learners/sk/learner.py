@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from signals.learners.sk.fitted import Budget, Fitted, Labels, Rows, Validation, Weights
 from signals.learners.sk.onnx_file import OnnxFile, write
+from signals.ports import CHECKPOINT
 from traderai.lib.errors import UserError
 
 
@@ -50,6 +51,7 @@ class OnnxLearner:
             raise OneSided(
                 f"{self.kind}: the {y.size} labels of a block are all {int(y[0])}; use fewer folds or a longer history", field="folds"
             )
+        CHECKPOINT.get()()
         with threadpool_limits(limits=1):
             fitted = self.train(x, y, weight / weight.mean(), valid, self.budget)
         self._file = OnnxFile(write(fitted, x))

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--learners", metavar="KINDS", help=f"Separated by commas, from {', '.join(KINDS)} (default {','.join(DEFAULT)})."
         )
+        parser.add_argument("--alongside", action="store_true", help="Also when a training of the same scope and markets is not over.")
         parser.add_argument("--json", action="store_true", help="Print everything as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,7 +39,7 @@ class Command(BaseCommand):
             params["learners"] = [kind.strip() for kind in options["learners"].split(",") if kind.strip()]
         started = time.monotonic()
         try:
-            run = training.queue(options["symbols"].split(","), params=params)
+            run = training.queue(options["symbols"].split(","), params=params, alongside=options["alongside"])
             model = self._run(run)
         except UserError as error:
             raise CommandError(error.message) from error
