@@ -87,19 +87,25 @@ def slice_qty(qty_opened: float, qty_left: float, remaining: float, step_size: f
 @njit(cache=True)
 def _take_profits(plan: ExitPlan, state: ExitState, favourable: float) -> tuple[int, float, int, ExitFill, ExitFill, ExitFill]:
     """What the ladder gives when the price went as far as `favourable`: (tps_hit, remaining, count, f1, f2, f3)."""
-    none = ExitFill(0.0, 0.0, 0, False)
-    fills = [none, none, none]
+    f1 = f2 = f3 = ExitFill(0.0, 0.0, 0, False)  # three names, no list: a list is an allocation for every bar
     count, remaining, tps_hit = 0, state.remaining, state.tps_hit
     if tps_hit == 0 and plan.side * (favourable - plan.tp1) > 0.0:
-        fills[count] = ExitFill(plan.share1, plan.tp1, 2, True)
-        tps_hit, count, remaining = 1, count + 1, remaining - plan.share1
+        f1 = ExitFill(plan.share1, plan.tp1, 2, True)
+        tps_hit, count, remaining = 1, 1, remaining - plan.share1
     if tps_hit == 1 and plan.side * (favourable - plan.tp2) > 0.0:
-        fills[count] = ExitFill(plan.share2, plan.tp2, 3, True)
+        second = ExitFill(plan.share2, plan.tp2, 3, True)
+        f1, f2 = (second, f2) if count == 0 else (f1, second)
         tps_hit, count, remaining = 2, count + 1, remaining - plan.share2
     if tps_hit == 2 and plan.side * (favourable - plan.tp3) > 0.0:
-        fills[count] = ExitFill(remaining, plan.tp3, 4, True)
+        third = ExitFill(remaining, plan.tp3, 4, True)
+        if count == 0:
+            f1 = third
+        elif count == 1:
+            f2 = third
+        else:
+            f3 = third
         tps_hit, count, remaining = 3, count + 1, 0.0
-    return tps_hit, remaining, count, fills[0], fills[1], fills[2]
+    return tps_hit, remaining, count, f1, f2, f3
 
 
 @njit(cache=True)

@@ -36,6 +36,24 @@ class Outcomes(NamedTuple):
 
 
 @njit(cache=True)
+def _first_touch(side, stop, tp1, deadline_ms, timestamp, h, l, first):  # noqa: E741
+    """The first bar from `first` on that reaches the stop, trades through TP1 or starts at the deadline; n when none does.
+
+    The bars before it leave a position as it was: the best price matters from TP1 on only, and the bar that hits TP1 makes a new one.
+    """
+    n = timestamp.shape[0]
+    for j in range(first, n):
+        if timestamp[j] >= deadline_ms:
+            return j
+        if side > 0:
+            if l[j] <= stop or h[j] > tp1:
+                return j
+        elif h[j] >= stop or l[j] < tp1:
+            return j
+    return n
+
+
+@njit(cache=True)
 def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, bar_ms):  # noqa: E741
     """Replay one side from the open of bar i + 1. Returns (tp1_hit, result_atr, end_index, net_pct)."""
     n = timestamp.shape[0]
@@ -55,7 +73,7 @@ def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, ba
     state = opening_state(exits)
     hit, moved = 0, 0.0
     cost = taker + slippage
-    for j in range(i + 1, n):
+    for j in range(_first_touch(side, stop, tp1, exits.deadline_ms, timestamp, h, l, i + 1), n):
         state, count, f1, f2, f3 = step(exits, state, timestamp[j], o[j], h[j], l[j], c[j])
         hours = (timestamp[j] - opened_ms) / HOUR_MS
         for k in range(count):

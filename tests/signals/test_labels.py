@@ -182,6 +182,46 @@ def test_labels_are_what_the_exit_step_does_on_real_looking_candles() -> None:
     assert checked > 60
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), size=st.floats(0.3, 6.0), dropped=st.lists(st.integers(1, 58), max_size=4))
+def test_it_passes_over_quiet_bars_without_changing_anything(seed: int, size: float, dropped: list[int]) -> None:
+    """The compiled replay looks for the first touch; the exit step, asked at every bar, says the same."""
+    rng = np.random.default_rng(seed)
+    close = 100.0 + np.cumsum(rng.normal(0.0, size, 60))
+    opened = np.concatenate(([100.0], close[:-1])) + rng.normal(0.0, size / 4, 60)
+    high, low = np.maximum(opened, close) + rng.exponential(size, 60), np.minimum(opened, close) - rng.exponential(size, 60)
+    lines = "\n".join(f"{o} {h} {low_} {c}" for o, h, low_, c in zip(opened, high, low, close, strict=True))
+    frame = picked(candle_table(lines), np.setdiff1d(np.arange(60), dropped))
+    config = PlanConfig(max_hold_ms=20 * 900_000)
+    unit = np.full(len(frame), 4.0)
+    out = labels.outcomes(frame, unit, config, CostModel())
+    plan = (config.stop_atr, config.tp1_atr, config.tp2_atr, config.tp3_atr, config.trail_atr, *config.shares)
+    for i in range(len(frame)):
+        for column, side in ((LONG, 1), (SHORT, -1)):
+            assert (out.tp1_hit[i, column], out.end_index[i, column]) == stepped(frame, i, side, plan, config.max_hold_ms)
+
+
+def stepped(frame, i: int, side: int, plan: tuple[float, ...], max_hold_ms: int) -> tuple[int, int]:
+    """(tp1_hit, end_index) by exits.step at every bar, with an ATR of 4."""
+    stop_atr, tp1_atr, tp2_atr, tp3_atr, trail_atr, *shares = plan
+    close = float(frame.close[i])
+    stop, *targets = close - side * 4.0 * stop_atr, *(close + side * 4.0 * far for far in (tp1_atr, tp2_atr, tp3_atr))
+    if i + 1 >= len(frame) or frame.timestamp[i + 1] - frame.timestamp[i] != 900_000 or min(stop, *targets) <= 0.0:
+        return -1, -1
+    entry = CostModel().slipped(float(frame.open[i + 1]), buys=side > 0)
+    if side * (entry - stop) <= 0.0 or side * (targets[0] - entry) <= 0.0:
+        return -1, -1
+    exits = ExitPlan(side, entry, stop, *targets, *shares, 4.0 * trail_atr, 0.0, int(frame.timestamp[i + 1]) + max_hold_ms)
+    state, hit = opening_state(exits), 0
+    for j in range(i + 1, len(frame)):
+        bar = (float(frame.open[j]), float(frame.high[j]), float(frame.low[j]), float(frame.close[j]))
+        state, count, *fills = step(exits, state, int(frame.timestamp[j]), *bar)
+        hit = max(hit, *(int(fill.reason == 2) for fill in fills[:count]), 0)
+        if state.remaining <= 1e-12:
+            return hit, j
+    return -1, -1
+
+
 def test_a_label_does_not_depend_on_what_comes_after_its_end() -> None:
     frame, config, costs = make_series(3_000, seed=6), PlanConfig(), CostModel()
     atr = plan_atr(frame, config)
