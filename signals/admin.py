@@ -7,9 +7,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from signals import admin_training
-from signals.models import ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
+from signals.models import DriftReport, ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
@@ -35,7 +37,7 @@ class ReasonForm(ActionForm):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "timeframe", "provenance", "trained_on", "train_end", "out_of_sample_from", "promoted_at", "reason")
+    list_display = ("__str__", "timeframe", "provenance", "trained_on", "train_end", "out_of_sample_from", "promoted_at", "reason", "drift")
     list_filter = ("status", "scope", "provenance")
     actions = ("promote", "roll_back")
     action_form = ReasonForm
@@ -51,6 +53,10 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     @admin.display(description="out of sample from")
     def out_of_sample_from(self, model: ModelVersion) -> str:
         return f"{clock.from_ms(model.oos_start_ms):%Y-%m-%d %H:%M}"
+
+    @admin.display(description="drift")
+    def drift(self, model: ModelVersion) -> str:
+        return format_html('<a href="{}">drift</a>', reverse("signals:drift", args=[model.pk]))
 
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("signals.change_modelversion")
@@ -94,6 +100,18 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     @admin.display(description="progress")
     def share_done(self, run: TrainingRun) -> str:
         return f"{run.progress:.0%}"
+
+
+@admin.register(DriftReport)
+class DriftReportAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "model", "verdict", "different", "tested", "rows", "retrain", "reason", "plots")
+    list_filter = ("verdict", "day")
+    list_select_related = ("model", "retrain")
+
+    @admin.display(description="plots")
+    def plots(self, report: DriftReport) -> str:
+        address = reverse("signals:drift", args=[report.model_id])
+        return format_html('<a href="{}?day={}">plots</a>', address, report.day.isoformat())
 
 
 @admin.register(Signal)

@@ -5,6 +5,7 @@ folder without a row, which nothing reads and `sweep` removes. Loading checks ev
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -21,12 +22,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 
+from signals.distributions import Reference
 from signals.models import ModelStatus, ModelVersion
 from signals.ports import SIDE_NAME, SIDES, TrainedEnsemble
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
 MANIFEST = "manifest.json"
+REFERENCE = "reference.npy"
 FORMAT = 1
 LIBRARIES = ("numpy", "ta-lib", "numba")
 """What every model depends on; the manifest adds the packages of its learners."""
@@ -81,6 +84,7 @@ def register(
     scope: str,
     manifest: Mapping[str, Any],
     facts: Mapping[str, Any],
+    reference: Reference | None = None,
     status: str = ModelStatus.CANDIDATE,
     reason: str = "",
 ) -> ModelVersion:
@@ -89,6 +93,7 @@ def register(
     ensemble -- signals.ensemble.Ensemble with fitted learners
     manifest -- what a reader of the folder needs beside the files: parameters, spans, data hash; equal trainings give equal manifests
     facts    -- the other columns of ModelVersion
+    reference -- what its features and answers looked like in training, for signals.drift
     """
     if not re.fullmatch(r"[a-z0-9_-]{1,40}", scope):
         raise UserError(f"scope {scope!r} may only hold lower-case letters, digits, - and _", field="scope")
@@ -96,7 +101,7 @@ def register(
     draft = root / f".draft-{uuid.uuid4().hex}"
     try:
         draft.mkdir(parents=True)
-        manifest_sha256 = _write(draft, ensemble, manifest)
+        manifest_sha256 = _write(draft, ensemble, manifest, reference)
         version, name = _claim(root, draft, scope)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -116,7 +121,7 @@ def register(
     )
 
 
-def _write(draft: Path, ensemble: Any, manifest: Mapping[str, Any]) -> str:
+def _write(draft: Path, ensemble: Any, manifest: Mapping[str, Any], reference: Reference | None) -> str:
     """Fill the folder and return the SHA-256 of its manifest."""
     from signals.ensemble import side_to_json  # keeps numpy-only readers of this module light
 
@@ -130,9 +135,15 @@ def _write(draft: Path, ensemble: Any, manifest: Mapping[str, Any]) -> str:
             files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
             learners[kind] = path.name
         sides[SIDE_NAME[side]] = {"learners": learners, **side_to_json(model)}
+    past = None
+    if reference is not None:
+        (draft / REFERENCE).write_bytes(_npy(reference.sample))
+        files[REFERENCE] = hashlib.sha256((draft / REFERENCE).read_bytes()).hexdigest()
+        past = {name: value for name, value in reference._asdict().items() if name != "sample"}
     content = {
         "format": FORMAT,
         **manifest,
+        "reference": past,
         "features": list(ensemble.feature_names),
         "files": files,
         "sides": sides,
@@ -143,6 +154,15 @@ def _write(draft: Path, ensemble: Any, manifest: Mapping[str, Any]) -> str:
     for path in (*draft.iterdir(), draft):
         _flush(path)
     return hashlib.sha256(data).hexdigest()
+
+
+def _npy(sample: Any) -> bytes:
+    """NumPy's own open format: a line of text that describes the array, then its numbers."""
+    import numpy as np
+
+    out = io.BytesIO()
+    np.save(out, sample, allow_pickle=False)
+    return out.getvalue()
 
 
 def _packages(sides: Mapping[str, Any]) -> list[str]:
@@ -235,6 +255,18 @@ def verified(model: ModelVersion) -> tuple[dict[str, Any], dict[str, bytes]]:
         if hashlib.sha256(files[name]).hexdigest() != digest:
             raise ModelDamaged(_damage(model, name, "has changed since it was registered"))
     return content, files
+
+
+def reference(model: ModelVersion) -> Reference | None:
+    """What the model's features and answers looked like in training; None for one registered without. Raises ModelDamaged."""
+    import numpy as np
+
+    content, files = verified(model)
+    past = content.get("reference")
+    if past is None:
+        return None
+    sample = np.load(io.BytesIO(files[REFERENCE]), allow_pickle=False)
+    return Reference(tuple(past["columns"]), sample, tuple(past["per_day"]), int(past["rows"]), float(past["days"]))
 
 
 def _read(model: ModelVersion, path: Path) -> bytes:

@@ -62,6 +62,14 @@ def run_training(run_id: int, **_: Any) -> None:
         return  # the row holds the message, or another worker holds the row
 
 
+@shared_task(name="signals.tasks.check_drift")
+def check_drift(**_: Any) -> None:
+    """The daily look at the champions."""
+    from signals.drift import checks
+
+    checks.check_champions()
+
+
 @shared_task(name="signals.tasks.sweep_trainings")
 def sweep_trainings(**_: Any) -> None:
     """Trainings whose message was lost, or whose worker died."""

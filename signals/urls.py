@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from signals.views import catalogue, issued, strategies
+from signals.views import catalogue, drift, issued, strategies
 
 signal_patterns = [
     path("", issued.signal_list, name="list"),
@@ -11,6 +11,7 @@ signal_patterns = [
     path("rejected/export.csv", issued.rejection_csv, name="rejected_export"),
     path("of-market/<int:pk>/", issued.signals_of_market, name="of_market"),
     path("<int:pk>/", issued.signal_detail, name="detail"),
+    path("models/<int:pk>/drift/", drift.drift, name="drift"),
 ]
 
 strategy_patterns = [

@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 
 from traderai.env import BASE_DIR, celery_broker_url, choice, embedded_socket, env, keyring, load_dotenv, redis_url, required_secret, share
@@ -171,6 +172,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-gaps": {"task": "exchanges.tasks.sweep_gaps", "schedule": 3600.0},
     "sweep-backtests": {"task": "backtesting.tasks.sweep_backtests", "schedule": 60.0},
     "sweep-trainings": {"task": "signals.tasks.sweep_trainings", "schedule": 60.0},
+    "check-drift": {"task": "signals.tasks.check_drift", "schedule": crontab(hour=1, minute=20)},
 }
 
 # --- people
@@ -277,6 +279,15 @@ KITE_API_KEY = env.str("KITE_API_KEY", default="")
 KITE_ACCESS_TOKEN = env.str("KITE_ACCESS_TOKEN", default="")
 SCAN_MIN_CONFIDENCE = env.float("SCAN_MIN_CONFIDENCE", default=0.55)
 MIN_NET_PROFIT_PCT = env.float("MIN_NET_PROFIT_PCT", default=2.0)
+# Drift of champions: from where a difference is large (PSI, KS), how many of the accused columns may be chance, what share of the features
+# makes a model drift; days that are compared with its training; whether it is trained anew, and how long after the last training at the earliest.
+DRIFT_PSI = env.float("DRIFT_PSI", default=0.15)
+DRIFT_KS = env.float("DRIFT_KS", default=0.10)
+DRIFT_FALSE_DISCOVERY = env.float("DRIFT_FALSE_DISCOVERY", default=0.05)
+DRIFT_FEATURE_SHARE = env.float("DRIFT_FEATURE_SHARE", default=0.2)
+DRIFT_WINDOW_DAYS = env.int("DRIFT_WINDOW_DAYS", default=30)
+DRIFT_RETRAIN = env.bool("DRIFT_RETRAIN", default=True)
+DRIFT_COOL_DOWN_DAYS = env.int("DRIFT_COOL_DOWN_DAYS", default=7)
 
 from traderai.logs import configure_logging  # noqa: E402  (needs nothing above, but reads best last)
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame
+from exchanges.timeframes import TIMEFRAME_MS
 from signals import ensemble, features
+from signals.distributions import PREDICTIONS, Reference, reference_of
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
 from signals.training import panel as panels
@@ -17,11 +19,12 @@ from signals.training.params import TrainingParams, to_json
 
 
 class Trained(NamedTuple):
-    """An ensemble, its manifest, and the columns of its registry row."""
+    """An ensemble, its manifest, the columns of its registry row, and what drift is measured against."""
 
     ensemble: ensemble.Ensemble
     manifest: dict[str, Any]
     facts: dict[str, Any]
+    reference: Reference
 
 
 def train(symbols: Sequence[str], params: TrainingParams, tell: Callable[[str, float], None]) -> Trained:
@@ -64,7 +67,15 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
             "provenance": market.provenance,
             "metrics": report.metrics(panel, oof, shuffled, blends, params),
         },
+        _reference(panel, blends, oof, params),
     )
+
+
+def _reference(panel: panels.Panel, blends: dict[int, walkforward.Blend], oof: walkforward.OutOfFold, params: TrainingParams) -> Reference:
+    """Features of every sample, and the answers of models that had not seen them: those that have are surer than any later answer."""
+    answers = np.column_stack([blends[side].apply(oof.raw[:, side]) for side in SIDES]).astype(np.float32)
+    step_ms = params.stride * TIMEFRAME_MS[params.timeframe]
+    return reference_of((*features.NAMES, *PREDICTIONS), np.column_stack([panel.x, answers]), panel.bar_ms, step_ms=step_ms)
 
 
 def _counter(symbols: int, params: TrainingParams, tell: Callable[[str, float], None]) -> Callable[[str], None]:

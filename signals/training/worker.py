@@ -144,7 +144,13 @@ class _Worker:
             is_first = registry.champion(scope) is None
             status, reason = (ModelStatus.CHAMPION, "first of its scope") if is_first else (ModelStatus.CANDIDATE, "")
             model = registry.register(
-                ensemble=trained.ensemble, scope=scope, manifest=trained.manifest, facts=trained.facts, status=status, reason=reason
+                ensemble=trained.ensemble,
+                scope=scope,
+                manifest=trained.manifest,
+                facts=trained.facts,
+                reference=trained.reference,
+                status=status,
+                reason=reason,
             )
             mine = TrainingRun.objects.filter(pk=self.row.pk, status=JobStatus.RUNNING, heartbeat_at=self.row.heartbeat_at)
             if not mine.update(status=JobStatus.DONE, stage="done", progress=1.0, model=model, finished_at=clock.now()):

@@ -1,5 +1,6 @@
 """The staff site, walked: the list, the add page and a change page of every registered model."""
 
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -60,6 +61,8 @@ def value_for(field: models.Field) -> Any:
         return str(next(numbers))
     if isinstance(field, models.DateTimeField):
         return OPENED
+    if isinstance(field, models.DateField):
+        return OPENED.date() + timedelta(days=next(numbers))
     values = {models.TextField: "text", models.JSONField: [], models.BooleanField: False, models.GenericIPAddressField: "127.0.0.1"}
     return next((value for kind, value in values.items() if isinstance(field, kind)), next(numbers))
 
