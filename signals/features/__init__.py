@@ -41,10 +41,12 @@ def compute(frame: CandleFrame, *, funding: FundingFrame | None = None, btc: Can
     for start, stop in grid.stretches(frame.timestamp):
         base, place = _normalised(frame.slice(start, stop), step_ms)
         inputs = _inputs(base, funding, btc, bitcoin)
+        is_gapless = base.size == place.size
         for family in _FAMILIES:
             columns = family.compute(inputs)
             for spec in family.SPECS:
-                values[_ROW[spec.name], start:stop] = np.where(place >= spec.warmup_bars, columns[spec.name][place], np.nan)
+                column, first = columns[spec.name], int(np.searchsorted(place, spec.warmup_bars))
+                values[_ROW[spec.name], start + first : stop] = column[first:] if is_gapless else column[place[first:]]
     return FeatureFrame(frame.symbol, NAMES, frame.timestamp, values.T)
 
 
