@@ -23,7 +23,7 @@ from signals.voters import ml
 
 Progress = Callable[[str, float], None]
 Compute = Callable[..., FeatureFrame]
-STAGES = ("no_history", "confidence", "agreement", "net_profit", "expectancy")
+STAGES = ("no_history", "abstained", "confidence", "agreement", "net_profit", "expectancy")
 """The tests of net_profit.assess in their order."""
 
 
@@ -108,6 +108,7 @@ def _judge(
     stage = np.zeros(n, np.int64)
     best, side, chance = np.full(n, -np.inf), np.zeros(n, np.int8), np.zeros(n)
     rule = processing.entry_rule(template)
+    abstained = ensemble.abstains(probability, rule.coverage) if rule.coverage else None
     for index in SIDES:
         seen = net_profit.assess(
             atr_pct=atr / frame.close * 100.0,
@@ -117,6 +118,7 @@ def _judge(
             plan=template.plan,
             costs=costs,
             rule=rule,
+            abstained=None if abstained is None else abstained[:, index],
         )
         stage = np.maximum(stage, np.select([seen.code == code for code in STAGES], range(len(STAGES)), default=len(STAGES)))
         wins = (seen.code == "") & (seen.expectancy_pct > best)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from signals import conformal
 from signals.net_profit import Payoff
 from signals.ports import SIDES, Contribution, Learner, Prediction
 
@@ -134,12 +135,13 @@ def agreement(each: Array, shares: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class SideModel:
-    """One side: learners by kind, the weight of each, the calibration of their mean."""
+    """One side: learners by kind, the weight of each, the calibration of their mean, and thresholds for abstaining when they were measured."""
 
     learners: Mapping[str, Learner]
     weights: Mapping[str, float]
     calibration: Calibration
     payoff: Payoff
+    thresholds: conformal.Conformal | None = None
 
 
 class Ensemble:
@@ -166,6 +168,18 @@ class Ensemble:
                 agreed[usable, side] = agreement(each, shares)
         return Prediction(probability, agreed)
 
+    def abstains(self, probability: Array, level: float) -> NDArray[np.bool_]:
+        """Which probabilities [n, 2] decide nothing at a coverage of `level`, shape [n, 2]: their prediction set holds both outcomes or none.
+
+        A side that was trained without thresholds never abstains. Raises ValueError for a level that was not calibrated.
+        """
+        out = np.zeros(probability.shape, dtype=np.bool_)
+        for side in SIDES:
+            thresholds = self.sides[side].thresholds
+            if thresholds is not None:
+                out[:, side] = conformal.sets(probability[:, side], thresholds.threshold(level)).abstains
+        return out
+
     def explain(self, row: Array, side: int, top: int = 5) -> list[Contribution]:
         """The `top` features that moved this row's prediction most, in log-odds, blended like the probabilities."""
         x = np.ascontiguousarray(row, dtype=np.float32).reshape(1, -1)
@@ -177,10 +191,12 @@ class Ensemble:
 
 def side_to_json(model: SideModel) -> dict[str, Any]:
     """All of a side but its learners, which are files of their own."""
+    thresholds = {} if model.thresholds is None else {"conformal": model.thresholds._asdict()}
     return {
         "weights": dict(model.weights),
         "calibration": {"raw": list(model.calibration.raw), "calibrated": list(model.calibration.calibrated)},
         "payoff": model.payoff._asdict(),
+        **thresholds,
     }
 
 
@@ -191,4 +207,6 @@ def side_from_json(data: Mapping[str, Any], learners: Mapping[str, Learner]) -> 
         raise ValueError(f"learners are missing: {', '.join(missing)}")
     calibration = Calibration(tuple(data["calibration"]["raw"]), tuple(data["calibration"]["calibrated"]))
     ordered = {kind: learners[kind] for kind in data["weights"]}
-    return SideModel(ordered, dict(data["weights"]), calibration, Payoff(**data["payoff"]))
+    held = data.get("conformal")
+    thresholds = None if held is None else conformal.Conformal(tuple(held["levels"]), tuple(held["thresholds"]), int(held["n"]))
+    return SideModel(ordered, dict(data["weights"]), calibration, Payoff(**data["payoff"]), thresholds)

@@ -1,11 +1,13 @@
-"""Splitting labelled time without leaks: walk-forward folds and the holdout.
+"""Splitting labelled time without leaks: walk-forward folds, combinatorial folds and the holdout.
 
 A label spans from the bar that decides (start) to the bar at which its position is flat (end). Training and test labels must not share a
 moment, or the test is marked by the training. So splits go by TIME, for all symbols of a panel alike, and labels are purged by their own
-ends, never by a number of rows. Source: Lopez de Prado, Advances in Financial Machine Learning, 2018, sections 7.4.1 and 7.4.2.
+ends, never by a number of rows. Source: Lopez de Prado, Advances in Financial Machine Learning, 2018, sections 7.4.1, 7.4.2 and 12.4.
 """
 
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,17 @@ class Fold(NamedTuple):
     test: NDArray[np.int64]
     test_start_ms: int
     test_end_ms: int
+    purged: int
+
+
+class Combination(NamedTuple):
+    """One split of combinatorial cross-validation: the labels of `test_groups` are held out. Row numbers as in Fold; `purged` rows belong to
+    the other groups but were left out."""
+
+    number: int
+    test_groups: tuple[int, ...]
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
     purged: int
 
 
@@ -88,6 +101,63 @@ def walk_forward(start: Times, end: Times, *, folds: int, embargo_ms: int) -> li
         purged = int(before.sum() - train.sum())
         out.append(Fold(number, np.flatnonzero(train), np.flatnonzero(test), test_start, test_end, purged))
     return out
+
+
+def time_groups(start: Times, groups: int) -> NDArray[np.int64]:
+    """Which of `groups` equal parts of TIME each label decides in, 0 to groups - 1, shape [n]. Raises ValueError when a part has no label."""
+    if start.size == 0 or groups < 2:
+        raise ValueError("combinatorial cross-validation needs labels and at least 2 groups")
+    first, last = int(start.min()), int(start.max()) + 1
+    edges = np.array([first + (last - first) * k // groups for k in range(1, groups)], dtype=np.int64)
+    group = np.searchsorted(edges, start, side="right").astype(np.int64)
+    empty = np.flatnonzero(np.bincount(group, minlength=groups) == 0)
+    if empty.size:
+        raise ValueError(f"part {empty[0] + 1} of {groups} has no labels: use fewer groups or a longer history")
+    return group
+
+
+def combinatorial(start: Times, end: Times, *, groups: int, test_groups: int, embargo_ms: int) -> list[Combination]:
+    """Combinatorial purged cross-validation: every choice of `test_groups` out of `groups` equal parts of time is held out once.
+
+    start, end -- int64 [n], ms, as in walk_forward. Training labels neither overlap a test label nor start within `embargo_ms` after one.
+    The choices come in lexical order, which `paths` relies on. Raises ValueError when a part has no label, when test_groups is not between
+    1 and groups - 1, or when a choice leaves nothing to train on.
+    """
+    if not 1 <= test_groups < groups:
+        raise ValueError(f"test_groups must be from 1 to {groups - 1}, not {test_groups}")
+    group = time_groups(start, groups)
+    out = []
+    for number, chosen in enumerate(combinations(range(groups), test_groups)):
+        test = np.isin(group, chosen)
+        train = trainable(start, end, test, embargo_ms=embargo_ms)
+        if not train.any():
+            raise ValueError(f"nothing is left to train on when the parts {chosen} of {groups} are held out: use fewer groups")
+        purged = int((~test).sum() - train.sum())
+        out.append(Combination(number, chosen, np.flatnonzero(train), np.flatnonzero(test), purged))
+    return out
+
+
+def paths(groups: int, test_groups: int) -> NDArray[np.int64]:
+    """How the splits of `combinatorial` make whole out-of-sample histories: int64 [phi, groups], the split that predicts each group of each path.
+
+    Every group is held out in phi = C(groups - 1, test_groups - 1) splits, so there are phi paths and each prediction belongs to one of them.
+    """
+    chosen = list(combinations(range(groups), test_groups))
+    phi = comb(groups - 1, test_groups - 1)
+    out = np.empty((phi, groups), dtype=np.int64)
+    for group in range(groups):
+        out[:, group] = [number for number, parts in enumerate(chosen) if group in parts]
+    return out
+
+
+def straddling(start: Times, end: Times, train: NDArray[np.int64], test: NDArray[np.int64]) -> int:
+    """How many of the `train` rows have a label that shares a moment with a label of the `test` rows: 0 for a split without a leak."""
+    if not (train.size and test.size):
+        return 0
+    blocks = np.array(_blocks(start[test], end[test]), dtype=np.int64)
+    first_not_over = np.searchsorted(blocks[:, 1], start[train], side="left")
+    reached = first_not_over < blocks.shape[0]
+    return int((end[train][reached] >= blocks[first_not_over[reached], 0]).sum())
 
 
 def validation_tail(start: Times, end: Times, *, share: float, embargo_ms: int) -> tuple[Mask, Mask]:

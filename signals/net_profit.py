@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exchanges.costs import CostModel
+from signals import conformal
 from signals.plan import PlanConfig
 
 
@@ -28,17 +29,23 @@ class Payoff(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntryRule:
-    """Thresholds a candidate has to pass. The platform's floors are the defaults of the ML template (S3)."""
+    """Thresholds a candidate has to pass. The platform's floors are the defaults of the ML template (S3).
+
+    coverage -- one of signals.conformal.LEVELS: a candidate whose prediction set decides nothing at that coverage is left alone; 0: never.
+    """
 
     min_confidence: float = 0.55
     min_agreement: float = 0.0
     min_net_profit_pct: float = 2.0
+    coverage: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.min_confidence <= 1.0:
             raise ValueError("min_confidence must be between 0.5 and 1")
         if not 0.0 <= self.min_agreement <= 1.0:
             raise ValueError("min_agreement must be between 0 and 1")
+        if self.coverage and self.coverage not in conformal.LEVELS:
+            raise ValueError(f"coverage must be 0 or one of {', '.join(f'{level:g}' for level in conformal.LEVELS)}")
 
 
 class Assessment(NamedTuple):
@@ -60,8 +67,9 @@ def assess(
     plan: PlanConfig,
     costs: CostModel,
     rule: EntryRule,
+    abstained: NDArray[np.bool_] | None = None,
 ) -> Assessment:
-    """Judge one side's candidates. Every input array has shape [n].
+    """Judge one side's candidates. Every input array has shape [n]; `abstained` says where the model decides nothing at the rule's coverage.
 
     net_profit  = the ladder's weighted gain - entry taker fee and slippage, maker exits, funding for the whole holding bound
     expectancy  = p * win + (1 - p) * loss, each after the costs of its own kind of exit and its own measured holding time.
@@ -73,15 +81,17 @@ def assess(
     win = payoff.win_atr * atr_pct - _win_cost_pct(plan, costs, hours=payoff.win_hours)
     loss = payoff.loss_atr * atr_pct - costs.stop_cost_pct(hours=payoff.loss_hours)
     expectancy = probability * win + (1.0 - probability) * loss
+    undecided = np.zeros(gross.shape, dtype=np.bool_) if abstained is None else abstained
     code = np.select(
         [
             ~np.isfinite(atr_pct) | ~np.isfinite(probability) | ~np.isfinite(agreement),
+            undecided,
             probability < rule.min_confidence,
             agreement < rule.min_agreement,
             net < rule.min_net_profit_pct,
             expectancy <= 0.0,
         ],
-        ["no_history", "confidence", "agreement", "net_profit", "expectancy"],
+        ["no_history", "abstained", "confidence", "agreement", "net_profit", "expectancy"],
         default="",
     )
     return Assessment(gross, cost, net, expectancy, code)

@@ -26,6 +26,7 @@ EXPIRE_AFTER_BARS = 4
 """An entry is meant for the bar after the decision; an hour later its numbers no longer describe the market."""
 
 JUDGED_CODES = {
+    "abstained": "The model abstains",
     "confidence": "Probability too low",
     "agreement": "Models disagree",
     "net_profit": "Too little left after costs",
@@ -59,6 +60,7 @@ def entry_rule(template: Template) -> EntryRule:
         template.rule,
         min_confidence=max(template.rule.min_confidence, settings.SCAN_MIN_CONFIDENCE),
         min_net_profit_pct=max(template.rule.min_net_profit_pct, settings.MIN_NET_PROFIT_PCT),
+        coverage=max(template.rule.coverage, settings.SCAN_COVERAGE),
     )
 
 

@@ -279,6 +279,7 @@ KITE_API_KEY = env.str("KITE_API_KEY", default="")
 KITE_ACCESS_TOKEN = env.str("KITE_ACCESS_TOKEN", default="")
 SCAN_MIN_CONFIDENCE = env.float("SCAN_MIN_CONFIDENCE", default=0.55)
 MIN_NET_PROFIT_PCT = env.float("MIN_NET_PROFIT_PCT", default=2.0)
+SCAN_COVERAGE = float(choice("SCAN_COVERAGE", ("0", "0.6", "0.7", "0.8", "0.9", "0.95"), default="0"))
 # Drift of champions: from where a difference is large (PSI, KS), how many of the accused columns may be chance, what share of the features
 # makes a model drift; days that are compared with its training; whether it is trained anew, and how long after the last training at the earliest.
 DRIFT_PSI = env.float("DRIFT_PSI", default=0.15)

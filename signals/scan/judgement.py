@@ -184,6 +184,8 @@ def _better_side(
 ) -> tuple[int, Assessment]:
     """The side that passes with the best expectancy; when none passes, the one that comes closest by expectancy."""
     judged = {}
+    rule = processing.entry_rule(template)
+    abstained = ensemble.abstains(prediction.probability[:1], rule.coverage) if rule.coverage else None
     for side in SIDES:
         judged[side] = net_profit.assess(
             atr_pct=np.array([atr / close * 100.0]),
@@ -192,7 +194,8 @@ def _better_side(
             payoff=ensemble.payoffs[side],
             plan=template.plan,
             costs=costs,
-            rule=processing.entry_rule(template),
+            rule=rule,
+            abstained=None if abstained is None else abstained[:, side],
         )
     side = max(SIDES, key=lambda side: (judged[side].code[0] == "", np.nan_to_num(judged[side].expectancy_pct[0], nan=-np.inf)))
     return side, judged[side]
@@ -210,6 +213,7 @@ def _refusal(template: Template, side: int, seen: Assessment, prediction: Predic
     }
     reasons = {
         "no_history": "The plan's ATR or the prediction cannot be computed from the stored history.",
+        "abstained": f"At {rule.coverage:.0%} coverage a probability of {numbers['probability']:.1%} decides for neither outcome, so the model abstains.",
         "confidence": f"Probability {numbers['probability']:.1%} is below {rule.min_confidence:.1%}.",
         "agreement": f"The models agree to {numbers['agreement']:.1%}, {rule.min_agreement:.1%} is asked.",
         "net_profit": f"The full ladder would leave {numbers['net_profit_pct']:.2f} % after costs, {rule.min_net_profit_pct:.2f} % is asked.",

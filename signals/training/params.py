@@ -18,7 +18,10 @@ class TrainingParams:
     """folds and stride: walk-forward blocks, and every how many bars a sample is taken. embargo_hours lies between training and test on
     top of the purge by label ends; holdout_share is the newest part of time that training never sees. rounds bounds the trees (or the passes over
     the data) of each learner, patience says after how many without gain one stops. venue is a slug, "" the platform's default. learners are kinds of
-    signals.learners.KINDS, kept in that order."""
+    signals.learners.KINDS, kept in that order.
+
+    cpcv_groups, cpcv_test_groups -- of combinatorial cross-validation, 0 groups: none. trials -- how many parameter sets this one was chosen from,
+    itself included: they deflate its Sharpe ratio."""
 
     timeframe: str = "15m"
     folds: int = 4
@@ -31,6 +34,9 @@ class TrainingParams:
     scope: str = "default"
     venue: str = ""
     learners: tuple[str, ...] = DEFAULT
+    cpcv_groups: int = 6
+    cpcv_test_groups: int = 2
+    trials: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learners", _ordered(self.learners))
@@ -43,6 +49,9 @@ class TrainingParams:
             "rounds": (5, 2_000),
             "patience": (1, 200),
             "seed": (0, 2**31 - 1),
+            "cpcv_groups": (0, 10),
+            "cpcv_test_groups": (1, 3),
+            "trials": (1, 10_000_000),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -50,6 +59,11 @@ class TrainingParams:
                 raise UserError(f"{name} must be a whole number from {low} to {high}, not {value!r}", field=name)
         if not isinstance(self.scope, str) or not re.fullmatch(r"[a-z0-9_-]{1,40}", self.scope):
             raise UserError(f"scope {self.scope!r} may only hold lower-case letters, digits, - and _", field="scope")
+        if self.cpcv_groups and self.cpcv_groups < self.cpcv_test_groups + 2:
+            raise UserError(
+                f"cpcv_groups must be 0 or at least cpcv_test_groups + 2, so that one group fits and one calibrates, not {self.cpcv_groups}",
+                field="cpcv_groups",
+            )
         if not isinstance(self.venue, str):
             raise UserError(f"venue must be a venue's slug, not {self.venue!r}", field="venue")
         if not isinstance(self.holdout_share, float) or not 0.05 <= self.holdout_share <= 0.5:

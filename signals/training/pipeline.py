@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame
@@ -13,18 +15,19 @@ from signals import ensemble, features
 from signals.distributions import PREDICTIONS, Reference, reference_of
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
+from signals.training import confidence, evidence, paths, report, walkforward
 from signals.training import panel as panels
-from signals.training import report, walkforward
 from signals.training.params import TrainingParams, to_json
 
 
 class Trained(NamedTuple):
-    """An ensemble, its manifest, the columns of its registry row, and what drift is measured against."""
+    """An ensemble, its manifest, the columns of its registry row, what drift is measured against, and why it may not be used, "" when it may."""
 
     ensemble: ensemble.Ensemble
     manifest: dict[str, Any]
     facts: dict[str, Any]
     reference: Reference
+    refusal: str
 
 
 def train(symbols: Sequence[str], params: TrainingParams, tell: Callable[[str, float], None]) -> Trained:
@@ -46,8 +49,19 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
     for side in SIDES:
         step("shuffled-label check")
         shuffled[SIDE_NAME[side]] = walkforward.shuffled_auc(panel, side, oof.folds[side], params)
+    trees = {side: int(np.median(oof.rounds.get((side, paths.LEARNER), [paths.MOST_ROUNDS]))) for side in SIDES}
+    spread = paths.validate(panel, params, trees, step)
+    step("leak tests")
+    seen = [history._replace(frame=panels.before(history.frame, hold.start_ms)) for history in known]
+    past = None if btc is None else panels.before(btc, hold.start_ms)
+    tests = evidence.leak_tests(panel, seen, past, oof, shuffled, params, plan=plan, costs=costs)
+    step("figures")
     blends = {side: _final_blend(panel, side, oof) for side in SIDES}
-    sides = [_side(panel, side, blends[side], {kind: learners[side, kind] for kind in params.learners}) for side in SIDES]
+    honest = {side: walkforward.honest_probabilities(panel, side, oof, params) for side in SIDES}
+    sides = [_side(panel, side, blends[side], {kind: learners[side, kind] for kind in params.learners}, honest[side]) for side in SIDES]
+    metrics = report.metrics(panel, oof, honest, shuffled, blends, params)
+    metrics |= evidence.sections(panel, oof, honest, params, tests, spread)
+    metrics["text"] = f"{metrics['text']} {evidence.sentence(metrics)}"
     spans = {"train_start_ms": int(panel.bar_ms.min()), "train_end_ms": int(panel.bar_ms.max()), "oos_start_ms": hold.start_ms}
     settings = {**to_json(params), "plan": asdict(plan), "costs": asdict(costs)}
     shared = {
@@ -65,9 +79,10 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
             **spans,
             "venue_slug": market.venue.slug,
             "provenance": market.provenance,
-            "metrics": report.metrics(panel, oof, shuffled, blends, params),
+            "metrics": metrics,
         },
         _reference(panel, blends, oof, params),
+        "" if tests["passed"] else f"leak tests failed: {'; '.join(tests['failures'])}",
     )
 
 
@@ -81,7 +96,8 @@ def _reference(panel: panels.Panel, blends: dict[int, walkforward.Blend], oof: w
 def _counter(symbols: int, params: TrainingParams, tell: Callable[[str, float], None]) -> Callable[[str], None]:
     """Counts the steps of a training and tells the share that is done."""
     fits = len(SIDES) * len(params.learners)
-    total = symbols + fits * (params.folds + 1) + len(SIDES) + 1
+    choices = comb(params.cpcv_groups, params.cpcv_test_groups) if params.cpcv_groups else 0
+    total = symbols + fits * (params.folds + 1) + len(SIDES) * (choices + 1) + 3
     finished = 0
 
     def step(stage: str) -> None:
@@ -98,10 +114,12 @@ def _final_blend(panel: panels.Panel, side: int, oof: walkforward.OutOfFold) -> 
     return walkforward.blend(panel, side, oof.raw[:, side], rows)
 
 
-def _side(panel: panels.Panel, side: int, blend: walkforward.Blend, learners: dict[str, Any]) -> ensemble.SideModel:
+def _side(
+    panel: panels.Panel, side: int, blend: walkforward.Blend, learners: dict[str, Any], honest: NDArray[np.float64]
+) -> ensemble.SideModel:
     weights = dict(zip(learners, blend.weights, strict=True))
     try:
         paid = ensemble.payoff(panel.y[:, side], panel.result_atr[:, side], panel.hours(side))
     except ValueError as error:
         raise panels.UnusableHistory(f"{SIDE_NAME[side]} side of {', '.join(panel.symbols)}: {error}", field="symbols") from error
-    return ensemble.SideModel(learners, weights, blend.calibration, paid)
+    return ensemble.SideModel(learners, weights, blend.calibration, paid, confidence.calibrated(panel, side, honest))

@@ -68,10 +68,18 @@ def _fold(panel: Panel, oof: walkforward.OutOfFold, honest: dict[int, Judged], n
 
 
 def metrics(
-    panel: Panel, oof: walkforward.OutOfFold, shuffled: dict[str, Any], blends: dict[int, walkforward.Blend], params: TrainingParams
+    panel: Panel,
+    oof: walkforward.OutOfFold,
+    probabilities: dict[int, Array],
+    shuffled: dict[str, Any],
+    blends: dict[int, walkforward.Blend],
+    params: TrainingParams,
 ) -> dict[str, Any]:
-    """All figures. Outside `folds` they cover the blocks after the first: only those have a calibration made on earlier data."""
-    honest = {side: Judged(oof.raw[:, side].mean(axis=1), walkforward.honest_probabilities(panel, side, oof, params)) for side in SIDES}
+    """All figures. Outside `folds` they cover the blocks after the first: only those have a calibration made on earlier data.
+
+    probabilities -- by side, as walkforward.honest_probabilities gives them
+    """
+    honest = {side: Judged(oof.raw[:, side].mean(axis=1), probabilities[side]) for side in SIDES}
     overall, table = {}, {}
     for side in SIDES:
         rows = np.flatnonzero(np.isfinite(honest[side].probability))

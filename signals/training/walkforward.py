@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 VALIDATION_SHARE = 0.15
 SHUFFLES = 3
 SHUFFLE_ROUNDS = 40
+SHUFFLE_DEVIATIONS = 3.5
+"""A model is refused when this test fails, so chance has to fail it less than once in a thousand trainings."""
 LOOK_UP_S = 1.0
 
 
@@ -156,6 +158,8 @@ def shuffled_auc(panel: Panel, side: int, split: Sequence[folds.Fold], params: T
         model = learner("lightgbm")(rounds=SHUFFLE_ROUNDS, patience=params.patience, seed=params.seed)
         model.fit(panel.x[fold.train], y[fold.train], np.ones(fold.train.size), None)
         values.append(figures.auc(y[fold.test], model.predict(panel.x[fold.test])) or 0.5)
-    # Standard error of an AUC of 0.5 with balanced classes, Hanley and McNeil 1982.
-    tolerance = max(0.03, 3.0 / np.sqrt(3.0 * max(fold.test.size, 1) * SHUFFLES))
+    # Variance of an AUC under the null of Mann and Whitney 1947: (n + 1) / (12 * hits * misses).
+    hits = max(1.0, fold.test.size * float(panel.y[:, side].mean()))
+    misses = max(1.0, fold.test.size - hits)
+    tolerance = max(0.03, SHUFFLE_DEVIATIONS * np.sqrt((fold.test.size + 1) / (12.0 * hits * misses * SHUFFLES)))
     return {"auc": values, "n": int(fold.test.size), "tolerance": float(tolerance), "passed": bool(abs(np.mean(values) - 0.5) <= tolerance)}

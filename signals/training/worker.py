@@ -143,6 +143,8 @@ class _Worker:
         with transaction.atomic():
             is_first = registry.champion(scope) is None
             status, reason = (ModelStatus.CHAMPION, "first of its scope") if is_first else (ModelStatus.CANDIDATE, "")
+            if trained.refusal:
+                status, reason = ModelStatus.REFUSED, trained.refusal
             model = registry.register(
                 ensemble=trained.ensemble,
                 scope=scope,

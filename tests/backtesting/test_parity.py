@@ -7,6 +7,7 @@ from backtesting import preparation
 from exchanges import candles
 from exchanges.models import Candle, FundingRate
 from signals import features, strategies
+from signals.conformal import Conformal
 from signals.ensemble import Calibration, Ensemble, SideModel
 from signals.scan import judgement
 from signals.scan.judgement import Champion, Context, Refused
@@ -32,7 +33,7 @@ def make_moody(learners, frame):
     for quantile, chances in ((0.8, (0.3, 0.75)), (0.2, (0.75, 0.3))):
         middle = float(np.quantile(raw, quantile))
         calibration = Calibration((middle - spread, middle + spread), chances)
-        sides.append(SideModel(learners, weights, calibration, scenes.GENEROUS))
+        sides.append(SideModel(learners, weights, calibration, scenes.GENEROUS, Conformal((0.8,), (0.7,), 500)))
     return Ensemble(features.NAMES, sides)
 
 
@@ -59,8 +60,9 @@ def judge_live(version, ensemble, market, template, bar_ms):
         return refused
 
 
-@pytest.mark.parametrize("symbol", [BTC, ETH])
-def test_it_chooses_what_the_scan_chose(moody, symbol):
+@pytest.mark.parametrize(("symbol", "coverage"), [(BTC, 0.0), (ETH, 0.0), (ETH, 0.8)])
+def test_it_chooses_what_the_scan_chose(moody, settings, symbol, coverage):
+    settings.SCAN_COVERAGE = coverage
     version, ensemble = moody
     market, template = candles.find_market(symbol), strategies.template("ml-ensemble")
     bitcoin = preparation.bitcoin_for([market], version.oos_start_ms, None)
@@ -81,6 +83,7 @@ def test_it_chooses_what_the_scan_chose(moody, symbol):
         assert (mine.expectancy, mine.probability) == pytest.approx((live.expectancy_pct, live.probability), rel=1e-9), row
         seen.append(live.side)
     assert {"long", "short"} < set(seen), seen  # and some refusals
+    assert ("abstained" in seen) == (coverage > 0.0) == ("abstained" in prepared.judged)
 
 
 def test_it_asks_for_as_much_history_as_the_scan(moody):

@@ -13,7 +13,7 @@ from signals.net_profit import Payoff
 from tests.signals.series import START_MS, make_funding, make_series
 
 HISTORY_BARS = 5_600
-QUICK = {"folds": 2, "rounds": 12, "patience": 5}
+QUICK = {"folds": 2, "rounds": 12, "patience": 5, "cpcv_groups": 4}
 
 
 def make_market(symbol: str, frame: CandleFrame, *, provenance: str = Provenance.FILE, funding: bool = True) -> Market:

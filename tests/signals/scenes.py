@@ -9,6 +9,7 @@ from exchanges import candles, paper_accounts
 from exchanges.models import Market, TradingAccount
 from exchanges.ports import CandleFrame
 from signals import features, registry
+from signals.conformal import Conformal
 from signals.ensemble import Calibration, Ensemble, SideModel
 from signals.learners import DEFAULT, learner
 from signals.models import ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig
@@ -35,10 +36,12 @@ def fit_learners(frame: CandleFrame) -> dict:
     return fitted
 
 
-def make_ensemble(learners: dict, *, long: float = 0.7, short: float = 0.3, payoff: Payoff = GENEROUS) -> Ensemble:
+def make_ensemble(
+    learners: dict, *, long: float = 0.7, short: float = 0.3, payoff: Payoff = GENEROUS, thresholds: Conformal | None = None
+) -> Ensemble:
     """An ensemble that always answers these probabilities: its calibration is flat."""
     weights = dict.fromkeys(learners, 1.0 / len(learners))
-    sides = [SideModel(learners, weights, Calibration((0.0, 1.0), (chance, chance)), payoff) for chance in (long, short)]
+    sides = [SideModel(learners, weights, Calibration((0.0, 1.0), (chance, chance)), payoff, thresholds) for chance in (long, short)]
     return Ensemble(features.NAMES, sides)
 
 

@@ -41,6 +41,14 @@ def test_it_names_the_first_test_that_failed(change, code):
     assert judge(**change).code[0] == code
 
 
+def test_an_undecided_model_is_heard_before_its_probability_but_not_before_its_history():
+    row = {"atr_pct": np.array([2.0, 2.0, np.nan]), "probability": np.array([0.5, 0.7, 0.7]), "agreement": np.ones(3)}
+    seen = assess(**row, payoff=PAYOFF, plan=PLAN, costs=COSTS, rule=RULE, abstained=np.array([True, False, True]))
+    assert seen.code.tolist() == ["abstained", "", "no_history"]
+    with pytest.raises(ValueError, match=r"coverage must be 0 or one of 0\.6, 0\.7"):
+        EntryRule(coverage=0.85)
+
+
 def test_it_takes_a_candidate_exactly_at_the_thresholds():
     free = CostModel(0.0, 0.0, 0.0, 0.0)
     assert judge(atr_pct=2.0 / 2.3 + 1e-12, probability=0.6, costs=free, rule=EntryRule(min_confidence=0.6)).code[0] == ""

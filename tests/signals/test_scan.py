@@ -8,7 +8,8 @@ from django.db import connection
 from exchanges import candles
 from exchanges.costs import CostModel
 from exchanges.models import Market
-from signals import features, net_profit, registry, scan
+from signals import features, net_profit, processing, registry, scan
+from signals.conformal import Conformal
 from signals.models import Rejection, ScanRun, Signal
 from signals.ports import LONG
 from signals.strategies import TEMPLATES
@@ -118,6 +119,29 @@ def test_it_keeps_what_it_rejects_with_reason_and_numbers(learners, answers, cod
     assert words in row.reason
     assert row.numbers["probability"] == pytest.approx(answers.get("long", 0.7))
     assert set(row.numbers) == {"probability", "agreement", "gross_gain_pct", "cost_pct", "net_profit_pct", "expectancy_pct"}
+
+
+def test_it_keeps_an_abstention_as_an_answer_of_its_own(learners, settings):
+    settings.SCAN_COVERAGE = 0.9
+    scenes.make_market(ETH)
+    thresholds = Conformal((0.8, 0.9), (0.6, 0.75), 500)  # decided from 0.6 on at 80 %, from 0.75 on at 90 %
+    scenes.make_champion(scenes.make_ensemble(learners, thresholds=thresholds))
+    scan.run(slot="one")
+    row = only_rejection()
+    assert row.code == "abstained"
+    assert "At 90% coverage a probability of 70.0% decides for neither outcome" in row.reason
+    assert processing.REJECTION_CODES[row.code] == "The model abstains"
+    assert row.numbers["probability"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "thresholds"), [(0.0, Conformal((0.9,), (0.75,), 500)), (0.8, Conformal((0.8, 0.9), (0.6, 0.75), 500)), (0.9, None)]
+)
+def test_it_never_abstains_unasked_or_decided_or_without_thresholds(learners, settings, coverage, thresholds):
+    settings.SCAN_COVERAGE = coverage
+    scenes.make_market(ETH)
+    scenes.make_champion(scenes.make_ensemble(learners, thresholds=thresholds))
+    assert len(scan.run(slot="one").issued) == 1
 
 
 def test_it_rejects_a_ladder_that_leaves_too_little_after_costs(ensemble):

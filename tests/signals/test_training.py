@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -141,6 +142,75 @@ def test_metrics_say_span_sample_and_interval_everywhere() -> None:
     assert "out-of-fold AUC" in metrics["text"]
 
 
+def test_metrics_hold_leak_tests_trades_confidence_and_paths() -> None:
+    make_pair(6_600)
+    metrics = training.run(make_run(folds=3, trials=40).pk).metrics
+    tests = metrics["leak_tests"]
+    assert tests["passed"], tests["failures"]
+    assert tests["truncated_features"]["rows"] == 12
+    assert tests["label_spans"]["labels"] == 160
+    # Two sides of 3 folds with their validation tails, and of 6 combinatorial splits in three parts.
+    assert tests["label_spans"]["splits"] == 2 * (3 * 2 + 6 * 3)
+    assert tests["shuffled_labels"] == metrics["shuffled_labels"]
+    trading = metrics["trading"]
+    assert [fold["number"] for fold in trading["folds"]] == [2, 3]
+    assert sum(fold["trades"] for fold in trading["folds"]) == trading["overall"]["trades"]
+    assert sum(part["trades"] for part in trading["symbols"].values()) == trading["overall"]["trades"]
+    assert sum(part["trades"] for part in trading["regimes"].values()) == trading["overall"]["trades"]
+    assert trading["overall"]["trials"] == 40
+    for side in ("long", "short"):
+        assert [level["nominal"] for level in metrics["conformal"]["sides"][side]] == [0.8, 0.9]
+        assert metrics["conformal"]["live"][side]["n"] == metrics["overall"][side]["n"]
+        assert metrics["precision"][side][0]["n"] == metrics["overall"][side]["n"]
+    assert len(metrics["paths"]["each"]) == 3
+    assert metrics["paths"]["spread"]["auc_long"]["n"] == 3
+    assert "All leak tests passed." in metrics["text"]
+
+
+def test_two_folds_leave_no_time_to_measure_coverage_on_and_it_says_so() -> None:
+    make_pair()
+    metrics = training.run(make_run(cpcv_groups=0).pk).metrics
+    assert metrics["conformal"]["sides"] == {"long": [], "short": []}
+    assert "at least 3 folds" in metrics["conformal"]["reason"]
+    assert metrics["paths"]["reason"] == "not asked for"
+
+
+def test_a_model_whose_leak_tests_fail_is_refused_and_never_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_pair(8_000)
+    honest, place = features.compute, features.NAMES.index("ret_16")
+
+    def peeking(*args: Any, **kwargs: Any) -> Any:
+        seen = honest(*args, **kwargs)
+        values = seen.values.copy()
+        values[:-16, place], values[-16:, place] = values[16:, place], 0.0
+        return seen._replace(values=values)
+
+    monkeypatch.setattr(features, "compute", peeking)
+    model = training.run(make_run().pk)
+    assert model.status == ModelStatus.REFUSED
+    assert model.reason.startswith("leak tests failed: 1 of ")
+    assert "(ret_16)" in model.reason
+    assert registry.champion() is None
+    assert not model.metrics["leak_tests"]["truncated_features"]["passed"]
+    assert not model.metrics["leak_tests"]["shifted_features"]["passed"]
+    assert "LEAK" in model.metrics["text"]
+    with pytest.raises(registry.NotPromotable, match="is refused"):
+        registry.promote(model, "it looks so good")
+
+
+def test_a_trained_model_carries_its_thresholds_and_a_model_without_them_never_abstains() -> None:
+    make_pair()
+    model = training.run(make_run().pk)
+    loaded: Any = registry.load(model)
+    live = model.metrics["conformal"]["live"]["long"]
+    assert loaded.sides[0].thresholds.thresholds == tuple(live["thresholds"])
+    limit = loaded.sides[0].thresholds.threshold(0.9)
+    probability = np.array([[0.5, 0.5], [0.999, 0.999], [np.nan, np.nan]])
+    assert loaded.abstains(probability, 0.9)[:, 0].tolist() == [True, limit >= 0.999, True]
+    older = type(loaded)(loaded.feature_names, [replace(side, thresholds=None) for side in loaded.sides])
+    assert not older.abstains(probability, 0.9).any()
+
+
 def test_it_finds_an_edge_that_is_there_and_says_so_when_there_is_none() -> None:
     make_pair(16_000, pull=0.9)  # fewer bars hold too few independent labels to tell skill from a lucky stretch
     strong = training.run(make_run(rounds=60, folds=4).pk).metrics
@@ -178,6 +248,8 @@ def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
         ({"timeframe": "5m"}, "timeframe '5m' cannot be trained on: use 15m, 30m, 1h"),
         ({"holdout_share": 0.0}, "holdout_share must be from 0.05 to 0.5, not 0.0"),
         ({"tree": 3}, "params: 'tree' is unknown"),
+        ({"trials": 0}, "trials must be a whole number from 1"),
+        ({"cpcv_groups": 3}, "cpcv_groups must be 0 or at least cpcv_test_groups + 2"),
         ({"rounds": "many"}, "rounds must be a whole number"),
         ({"learners": []}, "learners must be a list of different kinds, not []: choose from lightgbm, xgboost"),
         ({"learners": "xgboost"}, "learners must be a list of different kinds"),
