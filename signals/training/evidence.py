@@ -12,7 +12,7 @@ from signals import folds
 from signals.features.regime import NAMES as REGIMES
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
-from signals.training import confidence, figures, leaks, paths, trades, walkforward
+from signals.training import confidence, figures, lag, leaks, paths, trades, walkforward
 from signals.training.panel import History, Panel
 from signals.training.params import TrainingParams
 from traderai.lib import clock
@@ -37,6 +37,7 @@ def leak_tests(
         "truncated_features": leaks.truncated_features(panel, known, btc, seed=params.seed),
         "label_spans": leaks.label_spans(panel, known, used_splits(panel, oof, params), plan=plan, costs=costs, seed=params.seed),
         "shifted_features": leaks.shifted_features(panel, known, horizon_ms=plan.max_hold_ms),
+        "lagged_features": {SIDE_NAME[side]: lag.lagged_score(panel, side, oof.folds[side], params) for side in SIDES},
         "shuffled_labels": shuffled,
     }
     failed = leaks.failures(tests)

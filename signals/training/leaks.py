@@ -5,8 +5,9 @@ knowledge of the future, be it a peek, a centred window or a scale taken from th
 up to the end that each label declares, and counts training labels that share a moment with a test label in any split: purging by declared
 ends is only as good as those ends.
 
-Two are statistics on the very arrays that were learned from. `shifted_features` asks whether features are related to coming returns as only
-future values can be; the shuffled labels (signals.training.walkforward) ask whether rows leak from training to test.
+The others are statistics on the very arrays that were learned from. `shifted_features` asks whether features are related to coming returns as
+only future values can be; signals.training.lag whether a prediction needs the very moment; the shuffled labels (signals.training.walkforward)
+whether rows leak from training to test.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,12 +42,6 @@ LEAST_SHARE = 0.05
 ABOVE_NULL, ABOVE_PAST = 1.5, 2.0
 """How far F has to exceed the highest of its null, and P: of 192 generated markets with and without momentum 1 was accused wrongly, the
 shortest (930 samples)."""
-TITLES = {
-    "truncated_features": "Features from a truncated history",
-    "label_spans": "Label spans and purging",
-    "shifted_features": "Features against shifted returns",
-    "shuffled_labels": "Shuffled labels",
-}
 
 
 # --- exact tests
@@ -248,6 +243,9 @@ def failures(tests: dict[str, Any]) -> list[str]:
         out.append(f"{spans['wrong']} of {spans['labels']} labels depend on bars after the end they declare")
     if spans["straddling"]:
         out.append(f"{spans['straddling']} training labels share a moment with a test label")
+    fallen = [side for side, part in tests["lagged_features"].items() if not part["passed"]]
+    if fallen:
+        out.append(f"the score falls too far with features one sample older ({', '.join(fallen)})")
     shuffled = [side for side, part in tests["shuffled_labels"].items() if not part["passed"]]
     if shuffled:
         out.append(f"a model of shuffled labels is not at chance ({', '.join(shuffled)})")

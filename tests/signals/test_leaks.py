@@ -206,6 +206,7 @@ def test_the_verdict_names_every_test_that_failed() -> None:
         "truncated_features": {"passed": False, "count": 2, "features": 144, "offending": offending},
         "shifted_features": {"passed": False, "count": 1, "features": 144, "offending": offending[:1]},
         "label_spans": {"passed": False, "wrong": 3, "labels": 80, "straddling": 7},
+        "lagged_features": {"long": {"passed": True}, "short": {"passed": False}},
         "shuffled_labels": {"long": {"passed": False}, "short": {"passed": True}},
     }
     assert leaks.failures(tests) == [
@@ -213,5 +214,6 @@ def test_the_verdict_names_every_test_that_failed() -> None:
         "1 of 144 features go with coming returns, not past ones (ret_4)",
         "3 of 80 labels depend on bars after the end they declare",
         "7 training labels share a moment with a test label",
+        "the score falls too far with features one sample older (short)",
         "a model of shuffled labels is not at chance (long)",
     ]
