@@ -1,8 +1,8 @@
-"""Addresses of signals and strategies; traderai.urls mounts the two lists."""
+"""Addresses of signals, strategies and models; traderai.urls mounts the lists."""
 
 from django.urls import path
 
-from signals.views import catalogue, drift, issued, strategies
+from signals.views import catalogue, drift, issued, strategies, trained
 
 signal_patterns = [
     path("", issued.signal_list, name="list"),
@@ -12,6 +12,11 @@ signal_patterns = [
     path("of-market/<int:pk>/", issued.signals_of_market, name="of_market"),
     path("<int:pk>/", issued.signal_detail, name="detail"),
     path("models/<int:pk>/drift/", drift.drift, name="drift"),
+]
+
+model_patterns = [
+    path("", trained.model_list, name="list"),
+    path("<int:pk>/", trained.model_detail, name="detail"),
 ]
 
 strategy_patterns = [

@@ -25,6 +25,7 @@ PLACES = (
     ("Signals", "signals:list", "signals"),
     ("Positions", "positions:list", "positions"),
     ("Strategies", "strategies:list", "strategies"),
+    ("Models", "models:list", "models"),
     ("Backtests", "backtests:list", "backtests"),
     ("Settings", "settings", "settings"),
     ("Security", "security", "security"),

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from exchanges.urls import market_patterns, position_patterns
-from signals.urls import signal_patterns, strategy_patterns
+from signals.urls import model_patterns, signal_patterns, strategy_patterns
 from traderai import views
 from traderai.api import api, redoc
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("markets/", include((market_patterns, "markets"))),
     path("signals/", include((signal_patterns, "signals"))),
     path("strategies/", include((strategy_patterns, "strategies"))),
+    path("models/", include((model_patterns, "models"))),
     path("positions/", include((position_patterns, "positions"))),
     path("backtests/", include("backtesting.urls")),
     path("", include("accounts.urls")),

@@ -101,6 +101,7 @@ def model(signal: Signal) -> dict[str, Any] | None:
     if version is None:
         return None
     return {
+        "pk": version.pk,
         "version": version.version,
         "scope": version.scope,
         "symbols": version.symbols,

@@ -55,6 +55,7 @@ SIGNED_IN = {
     "mfa_download_recovery_codes",
     "usersessions_list",
     *(f"signals:{name}" for name in ("list", "rejected", "export", "rejected_export", "of_market", "detail", "drift")),
+    *(f"models:{name}" for name in ("list", "detail")),
     *(f"strategies:{name}" for name in ("list", "features", "new", "edit", "start", "stop")),
     *(f"markets:{name}" for name in ("list", "by_id", "detail", "candles_csv", "candles_parquet")),
     *(f"positions:{name}" for name in ("list", "history", "export", "stop_all", "resume", "detail", "close")),
