@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from backtesting.models import BacktestRun, BacktestTrade, LookaheadCheck
+from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck
+from traderai.lib import clock
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -34,3 +35,27 @@ class LookaheadCheckAdmin(ReadOnlyAdmin):
     list_display = ("id", "strategy", "model", "symbols", "status", "passed", "requested_by", "created_at")
     list_filter = ("status", "passed", "strategy")
     list_select_related = ("model", "requested_by")
+
+
+@admin.register(GateDecision)
+class GateDecisionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "candidate", "champion", "verdict", "candidate_trades", "champion_trades", "days", "mean_pct", "interval", "p_value", "attempt",
+        "span", "created_at",
+    )  # fmt: skip
+    list_filter = ("verdict", "candidate__scope")
+    list_select_related = ("candidate", "champion")
+
+    @admin.display(description="difference, % a day")
+    def mean_pct(self, decision: GateDecision) -> str:
+        return "" if decision.mean is None else f"{decision.mean:+.4f}"
+
+    @admin.display(description="90 % interval")
+    def interval(self, decision: GateDecision) -> str:
+        return "" if decision.low is None or decision.high is None else f"{decision.low:+.4f} to {decision.high:+.4f}"
+
+    @admin.display(description="span of both")
+    def span(self, decision: GateDecision) -> str:
+        if decision.start_ms is None or decision.end_ms is None:
+            return ""
+        return f"{clock.from_ms(decision.start_ms):%Y-%m-%d %H:%M} to {clock.from_ms(decision.end_ms):%Y-%m-%d %H:%M}"

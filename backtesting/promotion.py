@@ -1,16 +1,22 @@
 """A candidate becomes champion only when it beats the champion on time neither has seen, after costs. Otherwise the champion stays.
 
-Better means: on the later of both out-of-sample starts, with the same symbols, capital and risk profile, the candidate closed at least
-LEAST_TRADES positions and had both the higher total return and the higher expectancy of a trade.
+Better means: on the later of both out-of-sample starts, with the same symbols, capital, risk profile and bars, the candidate closed at least
+LEAST_TRADES positions in at least LEAST_DAYS, and a paired block bootstrap of the daily net results (backtesting.comparison) puts the lower
+95 % bound of the difference above 0. A champion without a trade earned nothing, every day: that is a result, and to be beaten like any other.
+Every comparison is kept with its numbers (GateDecision) and in the audit trail.
 """
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from django.conf import settings
+from django.db import transaction
+from numpy.typing import NDArray
 
-from backtesting import runs
-from backtesting.models import BacktestRun
+from accounts import audit
+from backtesting import comparison, runs
+from backtesting.models import BacktestRun, GateDecision, Verdict
 from exchanges import candles
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import registry
@@ -21,46 +27,81 @@ from traderai.lib.errors import UserError
 CAPITAL = 10_000
 RISK_PROFILE = "medium"
 LEAST_TRADES = 30
+LEAST_DAYS = 20
+DAY_MS = 86_400_000
 LEFT_BEHIND_AFTER = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(hours=6)
 """A candidate that could not be judged by then needs a person; it stays a candidate."""
 
 
+class NotComparable(UserError):
+    """Both simulations ran, but not on the same bars."""
+
+
 class Judgement(NamedTuple):
     """What one model did on the common span, after costs; expectancy in % of notional a trade."""
 
+    run: BacktestRun
     trades: int
     expectancy_pct: float | None
     total_return_pct: float
 
 
 def judge(model_id: int) -> ModelVersion:
-    """Compare a candidate with its scope's champion on the later of both out-of-sample starts. Stores the verdict and its reason on the row."""
+    """Compare a candidate with its scope's champion on the later of both out-of-sample starts. Stores the verdict, its numbers and its reason."""
     candidate = ModelVersion.objects.get(pk=model_id)
     if candidate.status != ModelStatus.CANDIDATE:
         return candidate
     champion = registry.champion(candidate.scope)
     if champion is None:
+        audit.record(None, "model_promoted", model=candidate.pk, scope=candidate.scope, reason="first of its scope")
         return registry.promote(candidate, "first of its scope")
     start_ms = max(candidate.oos_start_ms, champion.oos_start_ms)
     try:
         end_ms = _common_end_ms(candidate.symbols, start_ms)
         new, old = (_run(model, candidate.symbols, start_ms, end_ms) for model in (candidate, champion))
+        found = _compare(new.run, old.run)
     except UserError as error:
-        return _refuse(candidate, f"could not be compared with version {champion.version}: {error.message}")
+        reason = f"could not be compared with version {champion.version}: {error.message}"
+        return _refuse(candidate, champion, Verdict.UNTOLD, reason)
     if registry.champion(candidate.scope) != champion:
         return judge(model_id)  # the champion changed meanwhile: the comparison no longer counts
-    told = f"on the same out-of-sample span: {_words(new)} against {_words(old)} of version {champion.version}"
+    numbers = {
+        "candidate_run": new.run,
+        "champion_run": old.run,
+        "start_ms": new.run.start_ms,
+        "end_ms": new.run.end_ms,
+        "candidate_trades": new.trades,
+        "champion_trades": old.trades,
+        **found._asdict(),
+    }
+    told = f"on the same out-of-sample span: {_words(new)} against {_words(old)} of version {champion.version}; {_difference(found)}"
     if new.trades < LEAST_TRADES:
-        return _refuse(candidate, f"too few trades to tell ({LEAST_TRADES} are needed) {told}")
-    is_better = new.total_return_pct > old.total_return_pct and (new.expectancy_pct or 0.0) > (old.expectancy_pct or 0.0)
-    if not is_better:
-        return _refuse(candidate, f"not better {told}")
-    try:
-        return registry.promote(candidate, f"better {told}")
-    except registry.NotPromotable:  # somebody decided while it was being judged
-        candidate.refresh_from_db()
-        return candidate
+        return _refuse(candidate, champion, Verdict.STAYED, f"too few trades to tell ({LEAST_TRADES} are needed) {told}", **numbers)
+    if found.days < LEAST_DAYS:
+        return _refuse(candidate, champion, Verdict.STAYED, f"too few days to tell ({LEAST_DAYS} are needed) {told}", **numbers)
+    if not found.low > 0.0:
+        return _refuse(candidate, champion, Verdict.STAYED, f"not better {told}", **numbers)
+    return _promote(candidate, champion, f"better {told}", **numbers)
+
+
+def _compare(new: BacktestRun, old: BacktestRun) -> comparison.Difference:
+    """Raises NotComparable unless both were simulated on the very same bars with the same money."""
+    for name in ("start_ms", "end_ms", "symbols", "timeframe", "venue_slug", "capital", "risk_profile"):
+        ours, theirs = getattr(new, name), getattr(old, name)
+        if ours != theirs:
+            raise NotComparable(f"{name} is {ours} for one and {theirs} for the other; judge it again")
+    return comparison.paired(_daily_pct(new), _daily_pct(old))
+
+
+def _daily_pct(run: BacktestRun) -> NDArray[np.float64]:
+    """Net result of the positions closed on each UTC day of the run, in % of its capital; 0 for a day without."""
+    assert run.start_ms is not None and run.end_ms is not None
+    first = run.start_ms // DAY_MS
+    out = np.zeros((run.end_ms - 1) // DAY_MS - first + 1)
+    for exit_ms, pnl in run.trades.order_by("number").values_list("exit_ms", "pnl"):
+        out[exit_ms // DAY_MS - first] += pnl
+    return out / float(run.capital) * 100.0
 
 
 def sweep() -> int:
@@ -89,7 +130,7 @@ def _run(model: ModelVersion, symbols: list[str], start_ms: int, end_ms: int | N
     runs.execute(run.pk)
     run.refresh_from_db()
     figures = run.metrics["metrics"]
-    return Judgement(figures["trades"]["value"], figures["expectancy_pct"]["value"], figures["total_return_pct"]["value"])
+    return Judgement(run, figures["trades"]["value"], figures["expectancy_pct"]["value"], figures["total_return_pct"]["value"])
 
 
 def _words(judgement: Judgement) -> str:
@@ -97,7 +138,35 @@ def _words(judgement: Judgement) -> str:
     return f"{judgement.trades} trades, {expectancy}, {judgement.total_return_pct:+.2f} % in all"
 
 
-def _refuse(candidate: ModelVersion, reason: str) -> ModelVersion:
-    ModelVersion.objects.filter(pk=candidate.pk, status=ModelStatus.CANDIDATE).update(status=ModelStatus.REFUSED, reason=reason)
+def _difference(found: comparison.Difference) -> str:
+    return (
+        f"difference of {found.mean:+.4f} % of the capital a day over {found.days} days, 90 % interval {found.low:+.4f} to {found.high:+.4f}, "
+        f"p {found.p_value:.3f} (paired bootstrap in blocks of {found.block_days:.1f} days)"
+    )
+
+
+def _note(candidate: ModelVersion, champion: ModelVersion, verdict: Verdict, reason: str, **numbers: Any) -> None:
+    attempt = GateDecision.objects.filter(champion=champion).count() + 1
+    made = GateDecision.objects.create(candidate=candidate, champion=champion, verdict=verdict, reason=reason, attempt=attempt, **numbers)
+    action = "model_promoted" if verdict == Verdict.PROMOTED else "model_refused"
+    audit.record(None, action, model=candidate.pk, champion=champion.pk, scope=candidate.scope, decision=made.pk, reason=reason)
+
+
+def _promote(candidate: ModelVersion, champion: ModelVersion, reason: str, **numbers: Any) -> ModelVersion:
+    try:
+        with transaction.atomic():
+            promoted = registry.promote(candidate, reason)
+            _note(candidate, champion, Verdict.PROMOTED, reason, **numbers)
+    except registry.NotPromotable:  # somebody decided while it was being judged
+        candidate.refresh_from_db()
+        return candidate
+    return promoted
+
+
+def _refuse(candidate: ModelVersion, champion: ModelVersion, verdict: Verdict, reason: str, **numbers: Any) -> ModelVersion:
+    with transaction.atomic():
+        waiting = ModelVersion.objects.filter(pk=candidate.pk, status=ModelStatus.CANDIDATE)
+        if waiting.update(status=ModelStatus.REFUSED, reason=reason):
+            _note(candidate, champion, verdict, reason, **numbers)
     candidate.refresh_from_db()
     return candidate

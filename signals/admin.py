@@ -1,6 +1,6 @@
 """The staff's view of models, trainings, scans and signals. Figures are read here, never edited."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from accounts import audit
+from accounts.models import User
 from signals import admin_training
 from signals.models import DriftReport, ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
 from traderai.lib import clock
@@ -85,6 +87,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
                 self.message_user(request, error.message, messages.ERROR)
             else:
                 self.log_change(request, model, f"champion: {reason}")
+                action = "model_promoted" if expected == ModelStatus.CANDIDATE else "model_rolled_back"
+                audit.record(cast(User, request.user), action, request, model=model.pk, scope=model.scope, reason=reason)
                 self.message_user(request, f"{model} decides from now on.", messages.SUCCESS)
 
 

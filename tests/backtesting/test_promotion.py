@@ -3,12 +3,14 @@
 import pytest
 from django.db.models.signals import post_save
 
+from accounts.models import AuditEvent
 from backtesting import promotion
-from backtesting.models import BacktestRun
+from backtesting.models import BacktestRun, GateDecision
 from exchanges import candles
 from signals.models import ModelStatus, ModelVersion
 from tests.signals import scenes
-from tests.signals.scenes import BTC
+from tests.signals.scenes import BTC, ETH
+from tests.signals.series import make_series
 
 pytestmark = pytest.mark.django_db
 
@@ -58,3 +60,101 @@ def test_it_refuses_what_cannot_be_compared_and_says_why(champion, newcomer):
     assert "could not be compared with version" in judged.reason
     assert "no candles" in judged.reason
     assert ModelVersion.objects.champion() == champion
+
+
+# --- the numbers
+
+
+DAYS = 24
+
+
+@pytest.fixture
+def long_market(db):
+    """Enough out-of-sample time to judge by: its first bar's open."""
+    for symbol, seed in ((BTC, 7), (ETH, 8)):
+        market = scenes.make_market(symbol, frame=make_series(scenes.BARS + DAYS * 96, symbol=symbol, seed=seed))
+    return candles.last_open_ms(market, "15m") - DAYS * 96 * scenes.BAR_MS
+
+
+def rivals(learners, oos_start_ms, *, old: float, new: float):
+    """(champion, candidate), which differ in how sure they are of longs."""
+    champion = scenes.make_champion(scenes.make_ensemble(learners, long=old, short=0.3), oos_start_ms=oos_start_ms)
+    candidate = scenes.make_champion(scenes.make_ensemble(learners, long=new, short=0.3), oos_start_ms=oos_start_ms)
+    ModelVersion.objects.filter(pk=candidate.pk).update(status=ModelStatus.CANDIDATE)
+    ModelVersion.objects.filter(pk=champion.pk).update(status=ModelStatus.CHAMPION)
+    return champion, candidate
+
+
+def test_a_twin_of_the_champion_stays_a_candidate_no_longer_and_the_numbers_are_kept(long_market, learners):
+    champion, candidate = rivals(learners, long_market, old=0.7, new=0.7)
+    judged = promotion.judge(candidate.pk)
+    decision = GateDecision.objects.get()
+    assert (judged.status, decision.verdict, decision.reason) == (ModelStatus.REFUSED, "stayed", judged.reason)
+    assert (decision.candidate, decision.champion, decision.attempt) == (candidate, champion, 1)
+    assert (decision.mean, decision.low, decision.high, decision.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert decision.candidate_trades == decision.champion_trades == decision.candidate_run.metrics["metrics"]["trades"]["value"]
+    for run in (decision.candidate_run, decision.champion_run):
+        assert (run.start_ms, run.end_ms) == (decision.start_ms, decision.end_ms)
+        assert sum(promotion._daily_pct(run)) == pytest.approx(float(sum(trade.pnl for trade in run.trades.all())) / 100.0)
+    assert decision.days in (DAYS, DAYS + 1)
+    event = AuditEvent.objects.get(action="model_refused")
+    assert event.detail["decision"] == decision.pk
+
+
+def test_a_candidate_that_trades_is_compared_with_a_champion_that_does_not(long_market, learners, monkeypatch):
+    monkeypatch.setattr(promotion, "LEAST_TRADES", 3)
+    _, candidate = rivals(learners, long_market, old=0.4, new=0.7)
+    promotion.judge(candidate.pk)
+    decision = GateDecision.objects.get()
+    assert (decision.champion_trades, decision.candidate_trades > 3) == (0, True)
+    earned = float(sum(trade.pnl for trade in decision.candidate_run.trades.all())) / promotion.CAPITAL * 100.0
+    assert decision.mean == pytest.approx(earned / decision.days)
+    assert (decision.verdict == "promoted") is (decision.low > 0.0)
+
+
+def test_a_candidate_that_does_not_trade_is_refused_whatever_the_champion_lost(long_market, learners):
+    champion, candidate = rivals(learners, long_market, old=0.7, new=0.4)
+    judged = promotion.judge(candidate.pk)
+    assert judged.reason.startswith("too few trades to tell")
+    assert GateDecision.objects.get().candidate_trades == 0
+    assert ModelVersion.objects.champion() == champion
+
+
+def test_two_models_without_a_trade_change_nothing(long_market, learners):
+    champion, candidate = rivals(learners, long_market, old=0.4, new=0.4)
+    assert promotion.judge(candidate.pk).status == ModelStatus.REFUSED
+    decision = GateDecision.objects.get()
+    assert (decision.candidate_trades, decision.champion_trades, decision.mean, decision.p_value) == (0, 0, 0.0, 1.0)
+    assert ModelVersion.objects.champion() == champion
+
+
+def test_a_short_span_is_too_little_to_tell(champion, newcomer, monkeypatch):
+    monkeypatch.setattr(promotion, "LEAST_TRADES", 0)
+    assert promotion.judge(newcomer.pk).reason.startswith("too few days to tell (20 are needed)")
+
+
+def test_what_was_not_simulated_on_the_same_bars_is_not_compared(champion, newcomer):
+    promotion.judge(newcomer.pk)
+    new, old = BacktestRun.objects.order_by("pk")
+    promotion._compare(new, old)
+    for name, value in (("end_ms", old.end_ms + scenes.BAR_MS), ("symbols", [BTC]), ("capital", 1)):
+        before = getattr(old, name)
+        setattr(old, name, value)
+        with pytest.raises(promotion.NotComparable, match=f"^{name} is"):
+            promotion._compare(new, old)
+        setattr(old, name, before)
+
+
+def test_every_try_against_a_champion_is_counted(champion, newcomer):
+    promotion.judge(newcomer.pk)
+    ModelVersion.objects.filter(pk=newcomer.pk).update(status=ModelStatus.CANDIDATE)
+    promotion.judge(newcomer.pk)
+    assert list(GateDecision.objects.order_by("pk").values_list("attempt", flat=True)) == [1, 2]
+
+
+def test_staff_see_the_numbers(champion, newcomer, sam, client_for):
+    promotion.judge(newcomer.pk)
+    decision = GateDecision.objects.get()
+    page = client_for(sam).get("/admin/backtesting/gatedecision/").content.decode()
+    assert f"{decision.low:+.4f} to {decision.high:+.4f}" in page
+    assert "Champion stays" in page

@@ -311,8 +311,8 @@ def rising(frame):
 def test_it_promotes_the_better_one_with_its_figures(db, learners, monkeypatch):
     monkeypatch.setattr(promotion, "LEAST_TRADES", 3)
     for symbol, seed in ((BTC, 7), (ETH, 8)):
-        market = scenes.make_market(symbol, frame=rising(make_series(BARS, symbol=symbol, seed=seed)))
-    oos_start_ms = candles.last_open_ms(market, "15m") - 600 * scenes.BAR_MS
+        market = scenes.make_market(symbol, frame=rising(make_series(BARS + 1_800, symbol=symbol, seed=seed)))
+    oos_start_ms = candles.last_open_ms(market, "15m") - 2_400 * scenes.BAR_MS
     quiet = scenes.make_champion(scenes.make_ensemble(learners, long=0.4, short=0.4), oos_start_ms=oos_start_ms - scenes.BAR_MS)
     judged = promotion.judge(candidate(learners, quiet).pk)
     assert judged.status == ModelStatus.CHAMPION, judged.reason

@@ -11,6 +11,7 @@ from django.contrib.messages import get_messages
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.test import RequestFactory
 
+from accounts.models import AuditEvent
 from signals import registry
 from signals.admin import ModelVersionAdmin
 from signals.models import ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
@@ -56,6 +57,11 @@ def test_promote_and_roll_back_ask_for_a_reason_and_leave_a_trace(staff: Any) ->
     assert "decides from now on" in act("roll_back", [old], staff, reason="it lost")
     assert registry.champion() == old
     assert LogEntry.objects.filter(user=staff).count() == 2
+    told = AuditEvent.objects.filter(user=staff).order_by("pk")
+    assert [(event.action, event.detail["model"], event.detail["reason"]) for event in told] == [
+        ("model_promoted", new.pk, "measured better"),
+        ("model_rolled_back", old.pk, "it lost"),
+    ]
 
 
 def test_one_model_at_a_time(staff: Any) -> None:

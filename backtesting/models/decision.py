@@ -1,0 +1,42 @@
+from django.db import models
+from django.db.models import Q
+
+from backtesting.models.run import BacktestRun
+from signals.models import ModelVersion
+
+
+class Verdict(models.TextChoices):
+    PROMOTED = "promoted", "Candidate promoted"
+    STAYED = "stayed", "Champion stays"
+    UNTOLD = "untold", "Could not be compared"
+
+
+class GateDecision(models.Model):
+    """One comparison of a candidate with the champion, with the numbers it was decided by. Results are after costs, in % of the capital a day."""
+
+    candidate = models.ForeignKey(ModelVersion, models.CASCADE, related_name="gate_decisions")
+    champion = models.ForeignKey(ModelVersion, models.CASCADE, related_name="+")
+    candidate_run = models.ForeignKey(BacktestRun, models.SET_NULL, null=True, blank=True, related_name="+")
+    champion_run = models.ForeignKey(BacktestRun, models.SET_NULL, null=True, blank=True, related_name="+")
+    verdict = models.CharField(max_length=10, choices=Verdict)
+    reason = models.TextField()
+    start_ms = models.BigIntegerField(null=True, blank=True, help_text="Open of the first bar that both simulated.")
+    end_ms = models.BigIntegerField(null=True, blank=True, help_text="Close of the last one.")
+    attempt = models.PositiveIntegerField(
+        help_text="How many candidates were compared with this champion by then: luck gets as many chances."
+    )
+    candidate_trades = models.PositiveIntegerField(null=True, blank=True)
+    champion_trades = models.PositiveIntegerField(null=True, blank=True)
+    days = models.PositiveIntegerField(null=True, blank=True)
+    mean = models.FloatField(null=True, blank=True, help_text="Mean daily difference, candidate less champion.")
+    low = models.FloatField(null=True, blank=True, help_text="One-sided 95 % bound of it: above 0, the candidate is better.")
+    high = models.FloatField(null=True, blank=True)
+    p_value = models.FloatField(null=True, blank=True)
+    block_days = models.FloatField(null=True, blank=True, help_text="Mean length of the bootstrap's blocks.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(verdict__in=Verdict.values), name="gate_verdict_known")]
+
+    def __str__(self) -> str:
+        return f"gate decision {self.pk} ({self.verdict})"

@@ -1,0 +1,76 @@
+"""Paired results by day: when one model is called better than another."""
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from backtesting.comparison import paired
+
+
+def days(rng: np.random.Generator, n: int, *, memory: float = 0.4) -> np.ndarray:
+    """Daily results that hang together as those of positions do that live for two days."""
+    return signal.lfilter([np.sqrt(1.0 - memory**2)], [1.0, -memory], rng.standard_t(4, size=n))
+
+
+def test_equal_results_differ_by_nothing():
+    results = days(np.random.default_rng(1), 200)
+    found = paired(results, results)
+    assert (found.days, found.mean, found.low, found.high, found.p_value) == (200, 0.0, 0.0, 0.0, 1.0)
+
+
+def test_nothing_against_nothing_is_no_difference():
+    found = paired(np.zeros(60), np.zeros(60))
+    assert (found.mean, found.low, found.p_value) == (0.0, 0.0, 1.0)
+
+
+def test_the_market_that_both_live_in_cancels_out():
+    rng = np.random.default_rng(2)
+    market = 20.0 * days(rng, 300)
+    found = paired(market + 0.2 + 0.5 * days(rng, 300), market)
+    assert found.low > 0.0
+    assert found.high - found.low < 0.3, "the market alone moves twenty a day"
+    assert found.p_value < 0.05
+
+
+def test_it_is_the_same_every_time_and_mirrors_when_turned_round():
+    rng = np.random.default_rng(3)
+    new, old = days(rng, 120), days(rng, 120)
+    assert paired(new, old) == paired(new, old)
+    there, back = paired(new, old), paired(old, new)
+    assert there.mean == -back.mean
+    assert there.low == pytest.approx(-back.high, abs=1e-12)
+
+
+def test_models_that_are_equally_good_are_seldom_told_apart():
+    """One-sided at 5 %: independent results and results with a memory, in many histories."""
+    for memory in (0.0, 0.4):
+        won = 0
+        for seed in range(70):
+            rng = np.random.default_rng(seed)
+            won += paired(days(rng, 150, memory=memory), days(rng, 150, memory=memory)).low > 0.0
+        assert won / 70 <= 0.12
+
+
+def test_a_better_model_is_found():
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        old = days(rng, 250)
+        found.append(paired(old + 0.5 + 0.8 * days(rng, 250), old).low > 0.0)
+    assert np.mean(found) > 0.95
+
+
+def test_blocks_grow_with_the_days():
+    assert paired(np.ones(10), np.zeros(10)).block_days == 3.0
+    assert paired(np.ones(1_000), np.zeros(1_000)).block_days == 10.0
+
+
+def test_a_steady_advantage_is_certain():
+    found = paired(np.ones(30), np.zeros(30))
+    assert (found.mean, found.low, found.p_value) == (1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(("new", "old"), [(np.ones(3), np.ones(4)), (np.empty(0), np.empty(0))])
+def test_it_compares_the_same_days_only(new, old):
+    with pytest.raises(ValueError, match="same days"):
+        paired(new, old)
