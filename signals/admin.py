@@ -12,8 +12,8 @@ from django.utils.html import format_html
 
 from accounts import audit
 from accounts.models import User
-from signals import admin_training
-from signals.models import DriftReport, ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
+from signals import admin_search, admin_training
+from signals.models import DriftReport, ModelStatus, ModelVersion, Rejection, ScanRun, Search, Signal, StrategyConfig, TrainingRun
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
@@ -116,6 +116,16 @@ class DriftReportAdmin(ReadOnlyAdmin):
     def plots(self, report: DriftReport) -> str:
         address = reverse("signals:drift", args=[report.model_id])
         return format_html('<a href="{}?day={}">plots</a>', address, report.day.isoformat())
+
+
+@admin.register(Search)
+class SearchAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "symbols", "trials_wanted", "workers", "requested_by", "created_at", "finished_at", "error")
+    list_filter = ("status",)
+    list_select_related = ("requested_by",)
+
+    def get_urls(self) -> list[Any]:
+        return [*admin_search.urls(), *super().get_urls()]
 
 
 @admin.register(Signal)

@@ -14,5 +14,8 @@ autotrade_started = Signal()
 training_requested = Signal()
 """run_id: int"""
 
+search_requested = Signal()
+"""search_id: int, lanes: int. So many trials of it may begin."""
+
 model_trained = Signal()
 """model_id: int. A candidate was registered; backtesting.promotion decides whether it becomes champion."""

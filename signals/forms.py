@@ -143,3 +143,22 @@ class StartTrainingForm(forms.Form):
         """What signals.training.start is asked for."""
         params = {name: self.cleaned_data[name] for name in ("venue", "timeframe", "folds", "stride", "rounds", "scope")}
         return {"symbols": self.cleaned_data["symbols"], "params": params, "alongside": self.cleaned_data["alongside"]}
+
+
+class StartSearchForm(StartTrainingForm):
+    """What staff want better parameters for."""
+
+    alongside = None  # type: ignore[assignment]
+    trials = forms.IntegerField(initial=50, help_text="Combinations to try, 1 to 1,000.")
+    workers = forms.IntegerField(initial=1, help_text="Trials at once, on all machines, 1 to 32.")
+
+    def order(self) -> dict[str, Any]:
+        """What signals.search.start is asked for."""
+        params = {name: self.cleaned_data[name] for name in ("venue", "timeframe", "folds", "stride", "rounds", "scope")}
+        return {"params": params, **{name: self.cleaned_data[name] for name in ("symbols", "trials", "workers")}}
+
+
+class ResumeSearchForm(forms.Form):
+    """How many trials a search shall have beyond those it was to have."""
+
+    more_trials = forms.IntegerField(required=False, min_value=0, max_value=1_000, initial=0, label="More trials")

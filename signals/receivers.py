@@ -35,6 +35,13 @@ def train(run_id: int, **_: Any) -> None:
     nudge("signals.tasks.run_training", run_id=run_id)
 
 
+@receiver(events.search_requested)
+def search(search_id: int, lanes: int, **_: Any) -> None:
+    """Each message is a worker that tries one combination after the other."""
+    for _number in range(lanes):
+        nudge("signals.tasks.run_search", search_id=search_id)
+
+
 @receiver(events.signal_issued)
 def tell_pages_of_issued(signal_id: int, **_: Any) -> None:
     _tell("issued", signal_id)

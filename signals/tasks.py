@@ -6,8 +6,10 @@ from celery import shared_task
 
 from traderai.lib import clock
 from traderai.lib.errors import UserError
+from traderai.lib.nudge import nudge
 
 SLOT_MS = 300_000
+SEARCH_CHUNK_S = 300.0
 
 
 @shared_task(name="signals.tasks.scan")
@@ -76,3 +78,20 @@ def sweep_trainings(**_: Any) -> None:
     from signals import training
 
     training.sweep()
+
+
+@shared_task(name="signals.tasks.run_search")
+def run_search(search_id: int, **_: Any) -> None:
+    """Some minutes of trials, then the next message may have its turn."""
+    from signals.search import lane
+
+    if lane.run(search_id, budget_s=SEARCH_CHUNK_S):
+        nudge("signals.tasks.run_search", search_id=search_id)
+
+
+@shared_task(name="signals.tasks.sweep_searches")
+def sweep_searches(**_: Any) -> None:
+    """Searches whose message was lost, or whose worker died."""
+    from signals import search
+
+    search.sweep()

@@ -173,6 +173,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-backtests": {"task": "backtesting.tasks.sweep_backtests", "schedule": 60.0},
     "sweep-trainings": {"task": "signals.tasks.sweep_trainings", "schedule": 60.0},
     "check-drift": {"task": "signals.tasks.check_drift", "schedule": crontab(hour=1, minute=20)},
+    "sweep-searches": {"task": "signals.tasks.sweep_searches", "schedule": 60.0},
 }
 
 # --- people

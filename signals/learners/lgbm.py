@@ -1,5 +1,6 @@
 """LightGBM, one thread, fixed seeds: the same data give the same model text."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,19 @@ class LightGBMLearner:
     kind = "lightgbm"
     suffix = SUFFIX
 
-    def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7, booster: lgb.Booster | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        rounds: int = 200,
+        patience: int = 25,
+        seed: int = 7,
+        tuning: Mapping[str, float] | None = None,
+        booster: lgb.Booster | None = None,
+    ) -> None:
         self.rounds = rounds
         self.patience = patience
         self.seed = seed
+        self.tuning = dict(tuning or {})
         self._booster = booster
 
     @classmethod
@@ -60,7 +70,7 @@ class LightGBMLearner:
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int8], weight: NDArray[np.float64], valid: Validation | None) -> None:
         """Stops early on `valid` when given and keeps the trees up to the best round, at least LEAST_ROUNDS, for an early best on few labels is
         luck; else grows all rounds."""
-        params = {**PARAMS, "seed": self.seed}
+        params = {**PARAMS, **self.tuning, "seed": self.seed}
         data = lgb.Dataset(x, label=y, weight=weight, params=params, free_raw_data=True)
         if valid is None:
             self._booster = lgb.train(params, data, num_boost_round=self.rounds, callbacks=[_look_up])

@@ -2,6 +2,7 @@
 
 from signals.models.drift import DriftFeature, DriftReport, DriftSource, DriftVerdict
 from signals.models.model import ModelStatus, ModelVersion, TrainingLine, TrainingRun
+from signals.models.search import Search, SearchLog, SearchTrial, TrialState
 from signals.models.signal import Rejection, ScanRun, Signal, SignalSide, SignalStatus
 from signals.models.strategy import StrategyConfig
 
@@ -14,10 +15,14 @@ __all__ = [
     "ModelVersion",
     "Rejection",
     "ScanRun",
+    "Search",
+    "SearchLog",
+    "SearchTrial",
     "Signal",
     "SignalSide",
     "SignalStatus",
     "StrategyConfig",
     "TrainingLine",
     "TrainingRun",
+    "TrialState",
 ]

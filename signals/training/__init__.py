@@ -1,7 +1,7 @@
 """Training as a job: ask for it, run it, stop it, find what a dead worker left. The fitting itself is loaded when a run begins."""
 
 from signals.training.diary import KEPT_LINES, note
-from signals.training.jobs import AlreadyTraining, Pace, cancel, pace, queue, restart, start, sweep
+from signals.training.jobs import AlreadyTraining, Pace, cancel, check, pace, queue, restart, start, sweep
 from signals.training.params import TrainingParams
 from signals.training.worker import MAX_RESTARTS, STALE_AFTER, NotStartable, TrainingCancelled, run
 
@@ -15,6 +15,7 @@ __all__ = [
     "TrainingCancelled",
     "TrainingParams",
     "cancel",
+    "check",
     "note",
     "pace",
     "queue",

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -41,6 +41,31 @@ class Pace:
     eta_s: float | None
 
 
+class Checked(NamedTuple):
+    """What can be trained on, as far as that is quick to see."""
+
+    markets: list[Market]
+    params: TrainingParams
+
+    @property
+    def symbols(self) -> list[str]:
+        return [market.symbol for market in self.markets]
+
+
+def check(symbols: Sequence[str], *, params: dict[str, Any] | None = None) -> Checked:
+    """What a training would be asked for. Raises UserError (UnknownSymbol and UnusableHistory among them) naming the field and the remedy."""
+    from exchanges import candles  # database reads only, but it brings numpy's array code with it
+
+    wanted = sorted({symbol.strip() for symbol in symbols if symbol.strip()})
+    if not wanted:
+        raise UserError("symbols: name at least one market, such as BTC/USDT:USDT", field="symbols")
+    checked = parse(params)
+    markets = [candles.find_market(symbol, venue=checked.venue or None, field="symbols") for symbol in wanted]
+    check_origin(markets)
+    _check_length(markets, checked)
+    return Checked(markets, checked)
+
+
 def queue(
     symbols: Sequence[str], *, params: dict[str, Any] | None = None, requested_by: Any = None, reason: str = "", alongside: bool = False
 ) -> TrainingRun:
@@ -51,22 +76,14 @@ def queue(
     Raises AlreadyTraining, registry.NotStored when the model folder has no room, and UserError (UnknownSymbol and UnusableHistory among
     them) naming the field and the remedy.
     """
-    from exchanges import candles  # database reads only, but it brings numpy's array code with it
-
-    wanted = sorted({symbol.strip() for symbol in symbols if symbol.strip()})
-    if not wanted:
-        raise UserError("symbols: name at least one market, such as BTC/USDT:USDT", field="symbols")
-    checked = parse(params)
-    markets = [candles.find_market(symbol, venue=checked.venue or None, field="symbols") for symbol in wanted]
-    check_origin(markets)
-    _check_length(markets, checked)
+    checked = check(symbols, params=params)
     registry.check_room()
     row = TrainingRun(
-        symbols=wanted,
-        params=to_json(checked),
+        symbols=checked.symbols,
+        params=to_json(checked.params),
         requested_by=requested_by,
         reason=reason[:300],
-        subject=_subject(markets, checked.scope),
+        subject=_subject(checked.markets, checked.params.scope),
         is_alone=not alongside,
     )
     if not alongside:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from signals.learners import DEFAULT, KINDS
+from signals.learners.tunables import fault
 from traderai.lib.errors import UserError
 
 BASE_TIMEFRAMES = ("15m", "30m", "1h")
@@ -18,7 +19,8 @@ class TrainingParams:
     """folds and stride: walk-forward blocks, and every how many bars a sample is taken. embargo_hours lies between training and test on
     top of the purge by label ends; holdout_share is the newest part of time that training never sees. rounds bounds the trees (or the passes over
     the data) of each learner, patience says after how many without gain one stops. venue is a slug, "" the platform's default. learners are kinds of
-    signals.learners.KINDS, kept in that order.
+    signals.learners.KINDS, kept in that order. tuning sets parameters of some of them,
+    {learner: {parameter: value}}.
 
     cpcv_groups, cpcv_test_groups -- of combinatorial cross-validation, 0 groups: none. trials -- how many parameter sets this one was chosen from,
     itself included: they deflate its Sharpe ratio."""
@@ -36,6 +38,7 @@ class TrainingParams:
     learners: tuple[str, ...] = DEFAULT
     cpcv_groups: int = 6
     cpcv_test_groups: int = 2
+    tuning: dict[str, dict[str, float]] = field(default_factory=dict)
     trials: int = 1
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class TrainingParams:
             raise UserError(f"venue must be a venue's slug, not {self.venue!r}", field="venue")
         if not isinstance(self.holdout_share, float) or not 0.05 <= self.holdout_share <= 0.5:
             raise UserError(f"holdout_share must be from 0.05 to 0.5, not {self.holdout_share!r}", field="holdout_share")
+        if wrong := fault(self.tuning):
+            raise UserError(wrong, field="tuning")
 
     @property
     def embargo_ms(self) -> int:

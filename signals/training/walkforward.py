@@ -37,10 +37,11 @@ class OutOfFold(NamedTuple):
 
 
 def _new(kind: str, params: TrainingParams, rounds: int | None = None) -> Any:
-    return learner(kind)(rounds=rounds or params.rounds, patience=params.patience, seed=params.seed)
+    tuning = {"tuning": params.tuning[kind]} if kind in params.tuning else {}
+    return learner(kind)(rounds=rounds or params.rounds, patience=params.patience, seed=params.seed, **tuning)
 
 
-def _fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: TrainingParams) -> tuple[Array, int]:
+def fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: TrainingParams) -> tuple[Array, int]:
     """Out-of-fold predictions of one learner, and how many trees it kept."""
     start, end = panel.start_ms[fold.train], panel.end_ms[fold.train, side]
     fit, valid = folds.validation_tail(start, end, share=VALIDATION_SHARE, embargo_ms=params.embargo_ms)
@@ -73,29 +74,36 @@ def _in_two_threads(jobs: Iterable[tuple[Any, Callable[[], Any]]], done: Callabl
     return results
 
 
-def out_of_fold(panel: Panel, params: TrainingParams, tell: Callable[[str], None]) -> OutOfFold:
-    """Every learner's prediction for every row of a test block, each by a model that saw only labels that ended before that block."""
+def split(panel: Panel, params: TrainingParams) -> tuple[list[folds.Fold], list[folds.Fold]]:
+    """The walk-forward folds of each side. Raises UnusableHistory when a fold would be empty."""
+    long, short = panel.end_ms.T
     try:
-        split = [
-            folds.walk_forward(panel.start_ms, panel.end_ms[:, side], folds=params.folds, embargo_ms=params.embargo_ms) for side in SIDES
-        ]
+        return (
+            folds.walk_forward(panel.start_ms, long, folds=params.folds, embargo_ms=params.embargo_ms),
+            folds.walk_forward(panel.start_ms, short, folds=params.folds, embargo_ms=params.embargo_ms),
+        )
     except ValueError as error:
         raise UnusableHistory(f"{', '.join(panel.symbols)}: {error}", field="folds") from error
+
+
+def out_of_fold(panel: Panel, params: TrainingParams, tell: Callable[[str], None]) -> OutOfFold:
+    """Every learner's prediction for every row of a test block, each by a model that saw only labels that ended before that block."""
+    blocks = split(panel, params)
     for kind in params.learners:
         learner(kind)  # imported here once: two threads importing at the same time would wait for each other
-    keys = [(fold.number, side, kind) for fold in split[0] for side in SIDES for kind in params.learners]
+    keys = [(fold.number, side, kind) for fold in blocks[0] for side in SIDES for kind in params.learners]
 
     def job(number: int, side: int, kind: str) -> Callable[[], Any]:
-        return lambda: _fit_fold(panel, side, split[side][number - 1], kind, params)
+        return lambda: fit_fold(panel, side, blocks[side][number - 1], kind, params)
 
     results = _in_two_threads([(key, job(*key)) for key in keys], lambda key: tell(f"fold {key[0]} of {params.folds}"))
     raw = np.full((panel.start_ms.size, 2, len(params.learners)), np.nan)
     rounds: dict[tuple[int, str], list[int]] = {(side, kind): [] for side in SIDES for kind in params.learners}
     for number, side, kind in keys:
         prediction, kept = results[number, side, kind]
-        raw[split[side][number - 1].test, side, params.learners.index(kind)] = prediction
+        raw[blocks[side][number - 1].test, side, params.learners.index(kind)] = prediction
         rounds[side, kind].append(kept)
-    return OutOfFold((split[0], split[1]), raw, rounds)
+    return OutOfFold(blocks, raw, rounds)
 
 
 class Blend(NamedTuple):
