@@ -238,16 +238,18 @@ def precision(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def coverage(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Measured coverage of prediction sets: one row a side, level and part."""
+    """Measured coverage of prediction sets: `rows`, one a side and level, and `parts`, one a side, level, regime and market."""
     found = metrics.get("conformal")
     if not found:
         return None
-    rows = []
-    for side, levels in found["sides"].items():
-        for level in levels:
-            parts = [("overall", level), *level["regimes"].items(), *level["symbols"].items()]
-            rows += [_coverage_row(side, level["nominal"], name, part) for name, part in parts]
-    return {"method": found["method"], "reason": found["reason"], "rows": rows}
+    told = [(side, level) for side, levels in found["sides"].items() for level in levels]
+    rows = [_coverage_row(side, level["nominal"], "overall", level) for side, level in told]
+    parts = [
+        _coverage_row(side, level["nominal"], name, part)
+        for side, level in told
+        for name, part in (*level["regimes"].items(), *level["symbols"].items())
+    ]
+    return {"method": found["method"], "reason": found["reason"], "rows": rows, "parts": parts}
 
 
 def _coverage_row(side: str, nominal: float, name: str, part: Mapping[str, Any]) -> dict[str, Any]:

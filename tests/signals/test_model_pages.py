@@ -110,6 +110,19 @@ def test_a_model_without_the_newer_figures_still_has_a_page(trader, learned):
     assert "Trades out of fold" not in html
 
 
+def test_a_model_that_would_not_have_traded_says_so(trader, learned):
+    nothing = dict.fromkeys(learned["metrics"]["trading"]["overall"]) | {
+        "trades": 0,
+        "days": 20,
+        "start": "2023-02-01",
+        "end": "2023-03-01",
+    }
+    trading = learned["metrics"]["trading"] | {"overall": nothing, "folds": [], "symbols": {}, "regimes": {}}
+    html = html_of(trader, "models:detail", make_model(**{**learned, "metrics": learned["metrics"] | {"trading": trading}}).pk)
+    assert "nothing would have been traded" in html
+    assert "Trials it was chosen from" not in html
+
+
 def test_a_refused_model_says_why(trader, learned):
     failed = {
         "passed": False, "rows": 6, "features": 144, "count": 1,
