@@ -35,7 +35,7 @@ BARS = 4_000
 LEAST_BEYOND = 400
 """Bars that a market must have beyond what a live decision is given: without them there is nothing to cut off."""
 MOST_BARS = 50_000
-CUTS = 24
+CUTS = 40
 MOST_CUTS = 500
 ENDS = 3
 MARKETS = 3

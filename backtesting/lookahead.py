@@ -124,7 +124,10 @@ def examine(
 
 
 def cut_points(frame: CandleFrame, *, first: int, count: int, seed: int = 0) -> list[int]:
-    """`count` numbers of oldest bars to leave, from `first` on: half of them anywhere, half at the borders of hours, 4 hours and days and beside them."""
+    """`count` numbers of oldest bars to leave, from `first` on: half of them anywhere, half at the borders of hours, 4 hours and days and beside them.
+
+    A value that knows one bar too many of a day shows it at the cut just before the day's end only: each frame has one of those first.
+    """
     rng = np.random.default_rng(seed)
     size, step_ms = len(frame), TIMEFRAME_MS[frame.timeframe]
     inside = range(first, size)
@@ -132,7 +135,7 @@ def cut_points(frame: CandleFrame, *, first: int, count: int, seed: int = 0) -> 
     for name in ("1h", "4h", "1d"):
         at = np.flatnonzero(frame.timestamp[first:] % TIMEFRAME_MS[name] == 0) + first
         picked = rng.choice(at, min(at.size, max(1, count // 6)), replace=False) if at.size and TIMEFRAME_MS[name] > step_ms else at[:0]
-        borders |= {int(cut) + int(rng.integers(-1, 2)) for cut in picked}
+        borders |= {int(cut) + (-1, 0, 1)[number % 3] for number, cut in enumerate(picked)}
     borders = {cut for cut in borders if cut in inside}
     room = max(0, min(count, len(inside)) - len(borders))
     anywhere = [cut for cut in rng.permutation(np.arange(first, size)).tolist() if cut not in borders][:room]

@@ -4,6 +4,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backtesting import checks, lookahead, preparation
 from backtesting.lookahead import LOOKAHEAD, WARMUP, Data, Finding, Said
@@ -21,6 +23,10 @@ ETH = make_series(N, seed=41)
 BTC = make_series(N, symbol=scenes.BTC, seed=42, price=30_000.0)
 DATA = Data(ETH, make_funding(ETH), BTC)
 WARMUPS = {spec.name: spec.warmup_bars for spec in features.CATALOGUE}
+DAY_ENDS = 2_880
+BEFORE, MOST_PEEK = DAY_ENDS - 2, 12
+KNOWN = features.compute(ETH, funding=DATA.funding, btc=BTC).values[BEFORE : BEFORE + MOST_PEEK + 1]
+CHANGING = [name for k, name in enumerate(features.NAMES) if (KNOWN[1:, k] != KNOWN[0, k]).all()]
 CUTS = [LIVE + 41, 2_880, 2_881, N - 1]
 
 
@@ -113,6 +119,17 @@ def test_it_names_the_feature_that_knows_the_future(ensemble, name, leak):
     assert found.at_ms <= found.end_ms
 
 
+@settings(max_examples=8, deadline=None)
+@given(name=st.sampled_from(CHANGING), bars=st.integers(1, MOST_PEEK))
+def test_whichever_feature_knows_whichever_number_of_bars_too_many_is_named(ensemble, name, bars):
+    def leak(values, frame):
+        return np.concatenate((values[bars:], np.repeat(values[-1:], bars)))
+
+    report = examine(ensemble, planted(name, leak), cuts=[2_700, DAY_ENDS - 1])
+    assert len(CHANGING) > 110
+    assert moved(report) == {(LOOKAHEAD, name)}
+
+
 def test_it_names_a_feature_whose_warm_up_is_too_short(ensemble):
     import talib
 
@@ -172,8 +189,9 @@ def test_half_of_its_cuts_lie_at_the_borders_of_higher_bars():
     assert len(cuts) == 24
     assert cuts == sorted(set(cuts))
     assert 2_600 <= cuts[0] <= cuts[-1] < N
-    near = [cut for cut in cuts if any((cut + step) % 16 == 0 for step in (-1, 0, 1))]
-    assert len(near) >= 4
+    for bars_a_frame in (4, 16, 96):
+        assert any((cut + 1) % bars_a_frame == 0 for cut in cuts)
+    assert sum((cut + step) % 16 == 0 for cut in cuts for step in (-1, 0, 1)) >= 4
     assert cuts == lookahead.cut_points(ETH, first=2_600, count=24)
     assert len(lookahead.cut_points(ETH, first=N - 5, count=24)) <= 5
 

@@ -43,11 +43,11 @@ def differing(ours: np.ndarray, theirs: np.ndarray, names: tuple[str, ...]) -> l
 
 
 def leaks_by_truncation(compute: Compute, cut: int) -> list[str]:
-    """Features of the last 200 bars before `cut` that change when everything from `cut` on is cut off."""
+    """Features of the bars before `cut` that change when everything from `cut` on is cut off."""
     whole = compute(ETH, FUNDING, BTC)
     known_at = int(ETH.timestamp[cut - 1]) + 900_000
     short = compute(ETH.slice(0, cut), until(FUNDING, known_at), BTC.slice(0, cut))
-    return differing(short.values[cut - 200 : cut], whole.values[cut - 200 : cut], whole.names)
+    return differing(short.values, whole.values[:cut], whole.names)
 
 
 def leaks_by_perturbation(compute: Compute, cut: int) -> list[str]:
@@ -98,7 +98,7 @@ def test_truncating_at_the_border_of_a_higher_bar_changes_nothing(frame_bars: in
 
 
 @settings(max_examples=12, deadline=None)
-@given(cut=st.integers(2_600, N - 1))
+@given(cut=st.integers(1, N - 1))
 def test_truncating_anywhere_changes_nothing(cut: int) -> None:
     assert leaks_by_truncation(compute_all, cut) == []
 
