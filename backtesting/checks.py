@@ -57,21 +57,28 @@ def may_start(user: Any, strategy: str) -> bool:
 
 
 def start(
-    user: Any, *, strategy: str, symbols: Sequence[str] | None = None, bars: int = BARS, cuts: int = CUTS, queue: bool = True
+    user: Any,
+    *,
+    strategy: str,
+    symbols: Sequence[str] | None = None,
+    bars: int | None = None,
+    cuts: int | None = None,
+    queue: bool = True,
 ) -> LookaheadCheck:
     """A check of the strategy with the champion, for a worker unless `queue` is off and the caller runs it at once.
 
-    symbols -- markets to try, by default the first MARKETS of those the model learned from; bars -- the newest so many of each
+    symbols -- markets to try, by default the first MARKETS of those the model learned from; bars -- the newest so many of each, by default BARS
+    cuts -- places at which each market's data is cut off, by default CUTS
     One that is still unfinished is returned as it is. Raises NotCheckable, UnknownSymbol; nothing is stored then.
     """
     template = _template(strategy)
-    least = _least_bars()
+    bars, cuts, least = BARS if bars is None else bars, CUTS if cuts is None else cuts, _least_bars()
     if not least <= bars <= MOST_BARS:
         raise NotCheckable(f"bars: must be from {least} to {MOST_BARS}, not {bars}", field="bars")
     if not 1 <= cuts <= MOST_CUTS:
         raise NotCheckable(f"cuts: must be from 1 to {MOST_CUTS}, not {cuts}", field="cuts")
     model = _model()
-    markets = runs.judgeable_markets(list(symbols) if symbols is not None else model.symbols[:MARKETS])
+    markets = runs.judgeable_markets(list(symbols) if symbols is not None else model.symbols[:MARKETS], venue=model.venue_slug)
     _require_kind(model, markets)
     for market in markets:
         _require_bars(market, least)
@@ -89,7 +96,10 @@ def start(
             if queue:
                 send_after_commit(events.lookahead_requested, check_id=check.pk)
     except IntegrityError:
-        return LookaheadCheck.objects.unfinished().get(strategy=template.slug, model=model)
+        other = LookaheadCheck.objects.newest(template.slug, model)  # it may have ended meanwhile: that is an answer, too
+        if other is None:
+            raise
+        return other
     return check
 
 
@@ -202,7 +212,7 @@ def _examine(check: LookaheadCheck, tell: Progress) -> list[dict[str, Any]]:
 
     ensemble, template = registry.load(check.model), strategies.template(check.strategy)
     warmups = {spec.name: spec.warmup_bars for spec in features.CATALOGUE}
-    markets = [candles.find_market(symbol, venue=check.model.venue_slug) for symbol in check.symbols]
+    markets = [candles.find_market(symbol, venue=check.model.venue_slug or None) for symbol in check.symbols]
     reports = []
     for number, market in enumerate(markets):
         stage = f"Shortening the history of {market.symbol} ({number + 1} of {len(markets)})"

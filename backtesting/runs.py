@@ -183,11 +183,11 @@ def _capital(value: Any) -> Decimal:
     return money
 
 
-def judgeable_markets(symbols: Sequence[str]) -> list[Market]:
-    """The markets called so: at least one, with candles of one origin, that never close. Raises NotRunnable, UnknownSymbol."""
+def judgeable_markets(symbols: Sequence[str], *, venue: str = "") -> list[Market]:
+    """The markets called so on the venue of that slug, by default the platform's: at least one, with candles of one origin, that never close. Raises NotRunnable, UnknownSymbol."""
     if not symbols:
         raise NotRunnable("symbols: name at least one, like BTC/USDT:USDT", field="symbols")
-    markets = [candles.find_market(symbol, field="symbols") for symbol in dict.fromkeys(symbols)]
+    markets = [candles.find_market(symbol, venue=venue or None, field="symbols") for symbol in dict.fromkeys(symbols)]
     for market in markets:
         if market.has_sessions:
             raise NotRunnable(

@@ -135,6 +135,12 @@ def test_it_refuses_what_cannot_be_examined(champion, changes, words):
     assert not LookaheadCheck.objects.exists()
 
 
+def test_it_looks_at_the_markets_of_the_venue_that_the_model_learned_from(champion):
+    ModelVersion.objects.update(venue_slug="okx")
+    with pytest.raises(UserError, match="is not listed on okx"):
+        start()
+
+
 def test_it_says_what_to_do_without_a_model_or_without_enough_bars(db, learners):
     with pytest.raises(UserError, match="there is no champion yet; train one first"):
         start()
