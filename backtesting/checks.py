@@ -223,7 +223,7 @@ def _examine(check: LookaheadCheck, tell: Progress) -> list[dict[str, Any]]:
 
         step(0.0)
         data = _data(market, check.bars)
-        size, live = len(data.frame), features.WARMUP_BARS
+        size, live = len(data.frame), features.WARMUP_BARS + ensemble.lookback - 1
         report = lookahead.examine(
             partial(_say, ensemble=ensemble, template=template, market=market),
             data,

@@ -15,7 +15,7 @@ from exchanges.models import Market
 from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import features, net_profit, processing
+from signals import features, net_profit, processing, sequences
 from signals.plan import PlanConfig
 from signals.ports import SIDES, SIGN, FeatureFrame, Template, TrainedEnsemble
 from signals.training import panel
@@ -44,7 +44,7 @@ def prepare(
     market: Market, ensemble: TrainedEnsemble, template: Template, *, start_ms: int, end_ms: int | None, bitcoin: CandleFrame | None
 ) -> Prepared:
     """Judge every bar from start_ms on; bars before it only warm the features up. As in the scan, a bar with less history is no candidate."""
-    warm_up = candles.read(market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=features.WARMUP_BARS)
+    warm_up = candles.read(market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=features.WARMUP_BARS + ensemble.lookback - 1)
     since_ms = int(warm_up.timestamp[0]) if len(warm_up) else start_ms
     history = candles.read(market, settings.BASE_TIMEFRAME, start_ms=since_ms, end_ms=end_ms)
     funding = candles.funding(market)
@@ -84,12 +84,14 @@ def decide(
     seen = (compute or features.compute)(history, funding=funding, btc=bitcoin)
     atr = features.plan_atr(history, template.plan)[first:]
     frame = history.slice(first, len(history))
-    values = ml.align(ensemble, seen.names, seen.values[first:].T).T
-    known = np.isfinite(values).all(axis=1) & (np.arange(first, len(history)) >= features.WARMUP_BARS - 1)
+    values = ml.align(ensemble, seen.names, seen.values.T).T
+    finite = np.isfinite(values).all(axis=1)
+    at = np.flatnonzero(finite & (np.arange(len(history)) >= max(first, features.WARMUP_BARS - 1)))
     probability, agreement = np.full((len(frame), 2), np.nan), np.full((len(frame), 2), np.nan)
-    if known.any():
-        prediction = ensemble.predict(np.ascontiguousarray(values[known]))
-        probability[known], agreement[known] = prediction.probability, prediction.agreement
+    if at.size:
+        starts = sequences.run_starts(history.timestamp, values, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
+        prediction = ensemble.predict(values, starts=starts, at=at)
+        probability[at - first], agreement[at - first] = prediction.probability, prediction.agreement
     found, judged = _judge(frame, atr, probability, agreement, ensemble, template, costs)
     return Decided(seen, probability, agreement, atr, found, judged)
 

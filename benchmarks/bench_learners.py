@@ -73,15 +73,15 @@ def judged(made: panel.Panel, kind: str, params: TrainingParams, *, balanced: bo
     split = folds.walk_forward(made.start_ms, made.end_ms[:, LONG], folds=2, embargo_ms=params.embargo_ms)[-1]
     start, end = made.start_ms[split.train], made.end_ms[split.train, LONG]
     fit, valid = folds.validation_tail(start, end, share=walkforward.VALIDATION_SHARE, embargo_ms=params.embargo_ms)
-    x, y, weight = made.x[split.train], made.y[split.train, LONG], made.weight[split.train, LONG].copy()
+    y, weight = made.y[split.train, LONG], made.weight[split.train, LONG].copy()
     if balanced:
         share = np.average(y, weights=weight)
         weight *= np.where(y == 1, 0.5 / share, 0.5 / (1.0 - share))
     model = learners.learner(kind)(rounds=params.rounds, patience=params.patience, seed=params.seed)
     started = time.perf_counter()
-    model.fit(x[fit], y[fit], weight[fit], (x[valid], y[valid]))
+    model.fit(made.inputs(model, split.train[fit]), y[fit], weight[fit], (made.inputs(model, split.train[valid]), y[valid]))
     seconds = time.perf_counter() - started
-    actual, p, own = made.y[split.test, LONG], model.predict(made.x[split.test]), made.weight[split.test, LONG]
+    actual, p, own = made.y[split.test, LONG], model.predict(made.inputs(model, split.test)), made.weight[split.test, LONG]
     out = {
         "fit_seconds": round(seconds, 2),
         "rounds": model.best_rounds,
@@ -89,10 +89,10 @@ def judged(made: panel.Panel, kind: str, params: TrainingParams, *, balanced: bo
         "log_loss": round(log_loss(actual, p, own), 5),
         "mean_probability": round(float(np.average(p, weights=own)), 4),
     }
-    return out if balanced else out | cost(model, made.x[split.test[:1]])
+    return out if balanced else out | cost(model, made.inputs(model, split.test[:1]))
 
 
-def cost(model: Any, row: np.ndarray) -> dict[str, Any]:
+def cost(model: Any, row: Any) -> dict[str, Any]:
     """What one live row costs, and the file."""
     with tempfile.TemporaryDirectory() as folder:
         size = Path(model.save(str(Path(folder) / "model"))).stat().st_size
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--kinds", default=",".join(learners.KINDS))
     options = parser.parse_args()
-    params = TrainingParams(stride=options.stride)
+    params = TrainingParams(stride=options.stride, learners=tuple(options.kinds.split(",")))
     made = samples(*(stored(options.data, options.bars) if options.data else generated(options.bars)), params)
     test = folds.walk_forward(made.start_ms, made.end_ms[:, LONG], folds=2, embargo_ms=params.embargo_ms)[-1].test
     base = float(np.average(made.y[test, LONG], weights=made.weight[test, LONG]))
@@ -131,7 +131,7 @@ def main() -> None:
         "log_loss_of_base_rate": round(log_loss(made.y[test, LONG], np.full(test.size, base), made.weight[test, LONG]), 5),
         "kinds": {
             kind: {**judged(made, kind, params, balanced=False), "balanced": judged(made, kind, params, balanced=True)}
-            for kind in options.kinds.split(",")
+            for kind in params.learners
         },
     }
     print(json.dumps(result, indent=2))

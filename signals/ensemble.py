@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from signals import conformal
 from signals.net_profit import Payoff
 from signals.ports import SIDES, Contribution, Learner, Prediction
+from signals.sequences import Windows
 
 Array = NDArray[np.float64]
 FLOOR = 1e-6
@@ -152,17 +153,32 @@ class Ensemble:
         self.sides = tuple(sides)
         self.payoffs = (self.sides[0].payoff, self.sides[1].payoff)
 
-    def predict(self, values: Array) -> Prediction:
-        """values float64 [n, k] in the order of feature_names. Raises ValueError for another width."""
+    @property
+    def lookback(self) -> int:
+        """Bars that the learner with the longest memory looks at."""
+        return max(learner.lookback for model in self.sides for learner in model.learners.values())
+
+    def predict(self, values: Array, *, starts: NDArray[np.int64] | None = None, at: NDArray[np.int64] | None = None) -> Prediction:
+        """Probabilities of n rows; those with an unknown feature get NaN.
+
+        values -- float64 [b, k] in the order of feature_names
+        starts -- int64 [b], signals.sequences.run_starts; a model that looks back more than one bar needs it
+        at     -- int64 [n], the rows that are asked about; all when absent
+        Raises ValueError for another width, and for a model that looks back without `starts`.
+        """
         if values.ndim != 2 or values.shape[1] != len(self.feature_names):
             raise ValueError(f"the model needs {len(self.feature_names)} features a row, not an array of shape {values.shape}")
-        probability, agreed = np.full((values.shape[0], 2), np.nan), np.full((values.shape[0], 2), np.nan)
-        usable = np.isfinite(values).all(axis=1)
+        if starts is None and self.lookback > 1:
+            raise ValueError(f"the model looks at {self.lookback} bars: say where the unbroken run of each row starts")
+        asked = np.arange(values.shape[0]) if at is None else at
+        probability, agreed = np.full((asked.size, 2), np.nan), np.full((asked.size, 2), np.nan)
+        usable = np.isfinite(values[asked]).all(axis=1)
         if usable.any():
-            x = np.ascontiguousarray(values[usable], dtype=np.float32)
+            x = np.ascontiguousarray(values[asked[usable]], dtype=np.float32)
+            windows = None if starts is None or self.lookback == 1 else Windows(values.astype(np.float32), starts, asked[usable])
             for side in SIDES:
                 model = self.sides[side]
-                each = np.column_stack([learner.predict(x) for learner in model.learners.values()])
+                each = np.column_stack([learner.predict(x if learner.lookback == 1 else windows) for learner in model.learners.values()])
                 shares = np.array([model.weights[kind] for kind in model.learners])
                 probability[usable, side] = model.calibration.apply(each @ shares)
                 agreed[usable, side] = agreement(each, shares)
@@ -180,11 +196,17 @@ class Ensemble:
                 out[:, side] = conformal.sets(probability[:, side], thresholds.threshold(level)).abstains
         return out
 
-    def explain(self, row: Array, side: int, top: int = 5) -> list[Contribution]:
-        """The `top` features that moved this row's prediction most, in log-odds, blended like the probabilities."""
-        x = np.ascontiguousarray(row, dtype=np.float32).reshape(1, -1)
+    def explain(self, rows: Array, side: int, top: int = 5) -> list[Contribution]:
+        """The `top` features that moved one prediction most, in log-odds, blended like the probabilities.
+
+        rows -- [k], or for a model that looks back [b, k]: the last bars of one unbroken run, the one that is explained at the end
+        """
+        run = np.ascontiguousarray(np.atleast_2d(rows), dtype=np.float32)
+        row, x = np.atleast_2d(rows)[-1], run[-1:]
+        windows = Windows(run, np.zeros(run.shape[0], dtype=np.int64), np.array([run.shape[0] - 1]))
         model = self.sides[side]
-        total = sum(model.weights[kind] * learner.contributions(x)[0] for kind, learner in model.learners.items())
+        parts = {kind: learner.contributions(x if learner.lookback == 1 else windows)[0] for kind, learner in model.learners.items()}
+        total = sum(model.weights[kind] * part for kind, part in parts.items())
         order = np.argsort(-np.abs(np.asarray(total)), kind="stable")[:top]
         return [Contribution(self.feature_names[k], float(row[k]), float(np.asarray(total)[k])) for k in order]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,35 +78,44 @@ class Template:
 
 
 class TrainedEnsemble(Protocol):
-    """A loaded model."""
+    """A loaded model. It looks at `lookback` bars: 1 means the newest alone."""
 
     feature_names: tuple[str, ...]
     payoffs: tuple[Payoff, Payoff]
 
-    def predict(self, values: NDArray[np.float64]) -> Prediction: ...
+    @property
+    def lookback(self) -> int: ...
+
+    def predict(
+        self, values: NDArray[np.float64], *, starts: NDArray[np.int64] | None = None, at: NDArray[np.int64] | None = None
+    ) -> Prediction: ...
 
     def abstains(self, probability: NDArray[np.float64], level: float) -> NDArray[np.bool_]: ...
 
-    def explain(self, row: NDArray[np.float64], side: int, top: int = 5) -> list[Contribution]: ...
+    def explain(self, rows: NDArray[np.float64], side: int, top: int = 5) -> list[Contribution]: ...
 
 
 class Learner(Protocol):
-    """One binary learner of TP1-before-stop. Files are in the library's own open format. `fit` calls CHECKPOINT between its rounds, or before
-    them where its library gives no hand in between."""
+    """One binary learner of TP1-before-stop. Files are in the library's own open format, named by `suffix`.
+
+    With a `lookback` of 1 it is given rows, float32 [n, k]; with more, signals.sequences.Windows of n samples. `fit` calls CHECKPOINT between
+    its rounds, or before them where its library gives no hand in between.
+    """
 
     kind: str
     suffix: str
+    lookback: int
 
     def fit(
         self,
-        x: NDArray[np.float32],
+        x: Any,
         y: NDArray[np.int8],
         weight: NDArray[np.float64],
-        valid: tuple[NDArray[np.float32], NDArray[np.int8]] | None,
+        valid: tuple[Any, NDArray[np.int8]] | None,
     ) -> None: ...
 
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float64]: ...
+    def predict(self, x: Any) -> NDArray[np.float64]: ...
 
-    def contributions(self, x: NDArray[np.float32]) -> NDArray[np.float64]: ...
+    def contributions(self, x: Any) -> NDArray[np.float64]: ...
 
     def save(self, path: str) -> str: ...

@@ -11,6 +11,7 @@ from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, registry
 from signals.distributions import PREDICTIONS
 from signals.models import ModelVersion
+from signals.sequences import run_starts
 from signals.training.panel import bitcoin_market
 from traderai.lib.errors import UserError
 
@@ -49,9 +50,11 @@ def read(model: ModelVersion, start_ms: int, end_ms: int, *, with_answers: bool)
     stride = int(model.params.get("stride", 1))
     stride *= max(1, -(-(end_ms - start_ms) * len(markets) // (bar_ms * stride * MOST_ROWS)))
     columns = np.array([features.NAMES.index(name) for name in model.features])
-    parts, moments = [], []
+    asked = registry.load(model) if with_answers else None
+    history_ms = (features.WARMUP_BARS + (asked.lookback - 1 if asked else 0)) * bar_ms
+    parts, moments, answers = [], [], []
     for market in markets:
-        since_ms = start_ms - features.WARMUP_BARS * bar_ms
+        since_ms = start_ms - history_ms
         frame = candles.read(market, model.timeframe, start_ms=since_ms, end_ms=end_ms)
         if not len(frame):
             continue
@@ -59,14 +62,17 @@ def read(model: ModelVersion, start_ms: int, end_ms: int, *, with_answers: bool)
         btc = None if other is None else candles.read(other, model.timeframe, start_ms=since_ms, end_ms=end_ms)
         computed = features.compute(frame, funding=candles.funding(market), btc=btc if btc is not None and len(btc) else None)
         taken = (frame.timestamp >= start_ms) & (frame.timestamp // bar_ms % stride == 0)
-        rows = np.flatnonzero(taken & np.isfinite(computed.values[:, columns]).all(axis=1))
-        parts.append(computed.values[np.ix_(rows, columns)].astype(np.float32))
+        seen = computed.values[:, columns]
+        rows = np.flatnonzero(taken & np.isfinite(seen).all(axis=1))
+        parts.append(seen[rows].astype(np.float32))
         moments.append(frame.timestamp[rows])
+        if asked:
+            answers.append(asked.predict(seen, starts=run_starts(frame.timestamp, seen, bar_ms), at=rows).probability)
     values = np.concatenate(parts) if parts else np.empty((0, len(columns)), dtype=np.float32)
     names: tuple[str, ...] = tuple(model.features)
     if with_answers:
-        answers = registry.load(model).predict(values.astype(np.float64)).probability
-        values, names = np.column_stack([values, answers.astype(np.float32)]), (*names, *PREDICTIONS)
+        said = np.concatenate(answers) if answers else np.empty((0, len(PREDICTIONS)))
+        values, names = np.column_stack([values, said.astype(np.float32)]), (*names, *PREDICTIONS)
     return Window(names, values, np.concatenate(moments) if moments else np.empty(0, dtype=np.int64), stride * bar_ms)
 
 

@@ -35,6 +35,7 @@ class LightGBMLearner:
 
     kind = "lightgbm"
     suffix = SUFFIX
+    lookback = 1
 
     def __init__(
         self,

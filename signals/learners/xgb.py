@@ -34,6 +34,7 @@ class XGBoostLearner:
 
     kind = "xgboost"
     suffix = SUFFIX
+    lookback = 1
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from exchanges.models import Market, Provenance
 from exchanges.ports import CandleFrame
 from exchanges.risk import sizing
 from exchanges.risk.profiles import PROFILES
-from signals import features, net_profit, processing
+from signals import features, net_profit, processing, sequences
 from signals import plan as plans
 from signals.models import ModelVersion, Signal, SignalSide
 from signals.net_profit import Assessment
@@ -67,10 +67,10 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
         raise Refused("no_history", f"No closed {settings.BASE_TIMEFRAME} bar is stored yet.")
     _require_fresh(market, newest)
     champion = _require_champion(context, market, newest)
-    frame = candles.read(market, settings.BASE_TIMEFRAME, last=features.WARMUP_BARS)
-    row, regime = _row(context, market, frame, champion.ensemble)
+    frame = candles.read(market, settings.BASE_TIMEFRAME, last=_bars_needed(champion.ensemble))
+    rows, regime = _rows(context, market, frame, champion.ensemble)
     atr = float(features.plan_atr(frame, template.plan)[-1])
-    prediction = champion.ensemble.predict(row[None, :])
+    prediction = champion.ensemble.predict(rows, starts=np.zeros(len(rows), dtype=np.int64), at=np.array([len(rows) - 1]))
     costs = cost_model(market)
     side, seen = _better_side(template, champion.ensemble, prediction, atr, float(frame.close[-1]), costs)
     if seen.code[0]:
@@ -81,7 +81,7 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
         raise Refused("no_plan", str(error), side=SIDE_NAME[side]) from error
     probability = float(prediction.probability[0, side])
     note = "" if market.symbol in champion.version.symbols else "This market was not among those the model learned from."
-    vote = ml.vote(champion.ensemble, row, side=side, probability=probability, note=note)
+    vote = ml.vote(champion.ensemble, rows, side=side, probability=probability, note=note)
     atr_pct = atr / levels.entry * 100.0
     payoff = champion.ensemble.payoffs[side]
     net = float(seen.net_profit_pct[0])
@@ -155,27 +155,34 @@ def _require_champion(context: Context, market: Market, newest: int) -> Champion
     return champion
 
 
-def _row(context: Context, market: Market, frame: CandleFrame, ensemble: TrainedEnsemble) -> tuple[NDArray[np.float64], str]:
-    """The newest row in the model's order, and the regime's name."""
+def _bars_needed(ensemble: TrainedEnsemble) -> int:
+    """Bars that give the newest `lookback` of them every feature."""
+    return features.WARMUP_BARS + ensemble.lookback - 1
+
+
+def _rows(context: Context, market: Market, frame: CandleFrame, ensemble: TrainedEnsemble) -> tuple[NDArray[np.float64], str]:
+    """The rows that the model looks at in its own order, [bars, k], the newest last and no gap between them; and the regime's name."""
     if len(frame) < features.WARMUP_BARS:
         raise Refused("no_history", f"{len(frame)} of the {features.WARMUP_BARS} bars that the features need are stored.")
     funding = candles.funding(market, start_ms=int(frame.timestamp[0]))
-    seen = features.compute(frame, funding=funding, btc=_bitcoin(context, market))
-    row = ml.align(ensemble, seen.names, seen.values[-1])
+    seen = features.compute(frame, funding=funding, btc=_bitcoin(context, market, _bars_needed(ensemble)))
+    aligned = ml.align(ensemble, seen.names, seen.values[-ensemble.lookback :].T).T
+    row = aligned[-1]
     unknown = [name for name, value in zip(ensemble.feature_names, row, strict=True) if not np.isfinite(value)]
     if unknown:
         raise Refused("no_history", f"{len(unknown)} features cannot be computed across a gap in the history, the first is {unknown[0]}.")
     named = dict(zip(seen.names, seen.values[-1], strict=True))
-    return row, REGIMES[int(named["regime_code"])] if np.isfinite(named.get("regime_code", np.nan)) else ""
+    run = sequences.run_starts(seen.timestamp[-ensemble.lookback :], aligned, processing.bar_ms())
+    return aligned[run[-1] :], REGIMES[int(named["regime_code"])] if np.isfinite(named.get("regime_code", np.nan)) else ""
 
 
-def _bitcoin(context: Context, market: Market) -> CandleFrame | None:
+def _bitcoin(context: Context, market: Market, bars: int) -> CandleFrame | None:
     """The same Bitcoin that training sees, read once per pass; None for Bitcoin itself and where there is none."""
     found = None if market.base == "BTC" else panel.bitcoin_market(market)
     if found is None:
         return None
     if found.pk not in context.bitcoin:
-        context.bitcoin[found.pk] = candles.read(found, settings.BASE_TIMEFRAME, last=features.WARMUP_BARS)
+        context.bitcoin[found.pk] = candles.read(found, settings.BASE_TIMEFRAME, last=bars)
     return context.bitcoin[found.pk]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ from exchanges.models import Market, Provenance
 from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, folds, labels
+from signals.learners import SEQUENCES
 from signals.plan import PlanConfig
+from signals.ports import Learner
+from signals.sequences import Windows, run_starts
 from signals.training.origin import UnusableHistory, check_origin
 from signals.training.params import TrainingParams
 from traderai.lib import clock
@@ -41,6 +44,15 @@ class Panel(NamedTuple):
     net_pct: NDArray[np.float64]  # [m, 2] after costs, % of notional
     weight: NDArray[np.float64]  # [m, 2] average uniqueness among the symbol's samples
     regime: NDArray[np.int64]  # [m] code of signals.features.regime
+    windows: Windows | None = None  # the same m samples with the bars before them, when a learner of the training looks back
+
+    def inputs(self, learner: Learner, rows: NDArray[np.int64]) -> Any:
+        """What that learner is given for the samples `rows`."""
+        if learner.lookback == 1:
+            return self.x[rows]
+        if self.windows is None:
+            raise ValueError(f"{learner.kind} looks at {learner.lookback} bars, and this panel was built without them")
+        return self.windows.take(rows)
 
     def hours(self, side: int) -> NDArray[np.float64]:
         """Time from decision to flat, shape [m]."""
@@ -128,27 +140,42 @@ def build(
     Bars of the holdout are cut off before anything is computed. `tell` is called with each symbol when its turn comes.
     """
     btc = None if btc is None else before(btc, hold.start_ms)
-    parts = []
+    parts, seen = [], []
+    looks_back = not SEQUENCES.isdisjoint(params.learners)
     for number, history in enumerate(known):
         tell(history.market.symbol)
-        part = _samples(number, history, btc, hold, params, plan, costs)
+        part, bars = _samples(number, history, btc, hold, params, plan, costs)
         if part[0].size == 0:
             day = clock.from_ms(hold.start_ms).date()
             raise UnusableHistory(
                 f"{history.market.symbol} has no usable sample before the holdout, which starts {day}: leave it out", field="symbols"
             )
         parts.append(part)
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Panel(tuple(history.market.symbol for history in known), *columns)
+        if looks_back:
+            seen.append(bars)
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    windows = _joined(seen) if looks_back else None
+    return Panel(tuple(history.market.symbol for history in known), *columns)._replace(windows=windows)
+
+
+def _joined(parts: Sequence[Windows]) -> Windows:
+    """Several markets' bars as one table."""
+    offsets = np.cumsum([0, *(part.start.size for part in parts[:-1])])
+    start, at = (
+        np.concatenate([column + offset for column, offset in zip(columns, offsets, strict=True)])
+        for columns in list(zip(*parts, strict=True))[1:]
+    )
+    return Windows(np.concatenate([part.rows for part in parts]), start, at)
 
 
 def _samples(
     number: int, history: History, btc: CandleFrame | None, hold: folds.Holdout, params: TrainingParams, plan: PlanConfig, costs: CostModel
-) -> tuple[NDArray, ...]:
+) -> tuple[tuple[NDArray, ...], Windows]:
+    """The columns of Panel for one market, and its bars with the same samples."""
     step_ms = TIMEFRAME_MS[params.timeframe]
     frame = before(history.frame, hold.start_ms)
     if len(frame) <= features.WARMUP_BARS:
-        return (np.empty(0),)
+        return (np.empty(0),), Windows(np.empty((0, 0), np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
     computed = features.compute(frame, funding=history.funding, btc=btc)
     atr = features.plan_atr(frame, plan)
     closes_at = frame.timestamp + step_ms
@@ -162,7 +189,8 @@ def _samples(
     weight = np.column_stack([labels.uniqueness(rows + 1, end[:, side]) for side in (0, 1)])
     x = np.ascontiguousarray(computed.values[rows], dtype=np.float32)
     regime = computed.values[rows, computed.names.index("regime_code")].astype(np.int64)
-    return (
+    starts = run_starts(frame.timestamp, computed.values, step_ms)
+    columns = (
         np.full(rows.size, number, dtype=np.int64),
         frame.timestamp[rows],
         closes_at[rows],
@@ -174,3 +202,4 @@ def _samples(
         weight,
         regime,
     )
+    return columns, Windows(computed.values.astype(np.float32), starts, rows)

@@ -13,6 +13,7 @@ from exchanges.ports import CandleFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import ensemble, features
 from signals.distributions import PREDICTIONS, Reference, reference_of
+from signals.learners import learner
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
 from signals.training import confidence, evidence, paths, report, walkforward
@@ -32,6 +33,8 @@ class Trained(NamedTuple):
 
 def train(symbols: Sequence[str], params: TrainingParams, tell: Callable[[str, float], None]) -> Trained:
     """Everything between the candles and the registry. `tell` gets stage and share done; it may raise to stop the work."""
+    for kind in params.learners:
+        learner(kind)  # one that is not installed is said before anything is read
     tell("reading candles", 0.0)
     known = panels.histories(symbols, params)
     return fit(known, panels.bitcoin(known, params), params, tell)

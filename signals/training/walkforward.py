@@ -42,16 +42,17 @@ def _new(kind: str, params: TrainingParams, rounds: int | None = None) -> Any:
 
 
 def fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: TrainingParams) -> tuple[Array, int]:
-    """Out-of-fold predictions of one learner, and how many trees it kept."""
+    """Out-of-fold predictions of one learner, and how many rounds it kept."""
     start, end = panel.start_ms[fold.train], panel.end_ms[fold.train, side]
     fit, valid = folds.validation_tail(start, end, share=VALIDATION_SHARE, embargo_ms=params.embargo_ms)
     model = _new(kind, params)
-    x, y, weight = panel.x[fold.train], panel.y[fold.train, side], panel.weight[fold.train, side]
+    y, weight = panel.y[fold.train, side], panel.weight[fold.train, side]
     if fit.sum() >= 100 and valid.sum() >= 50:
-        model.fit(x[fit], y[fit], weight[fit], (x[valid], y[valid]))
+        held = panel.inputs(model, fold.train[valid]), y[valid]
+        model.fit(panel.inputs(model, fold.train[fit]), y[fit], weight[fit], held)
     else:
-        model.fit(x, y, weight, None)
-    return model.predict(panel.x[fold.test]), model.best_rounds
+        model.fit(panel.inputs(model, fold.train), y, weight, None)
+    return model.predict(panel.inputs(model, fold.test)), model.best_rounds
 
 
 def _in_two_threads(jobs: Iterable[tuple[Any, Callable[[], Any]]], done: Callable[[Any], None]) -> dict[Any, Any]:
@@ -142,12 +143,12 @@ def honest_probabilities(panel: Panel, side: int, oof: OutOfFold, params: Traini
 
 
 def final_learners(panel: Panel, oof: OutOfFold, params: TrainingParams, tell: Callable[[str], None]) -> dict[tuple[int, str], Learner]:
-    """Learners on the whole training span, with the median number of trees that the folds kept."""
+    """Learners on the whole training span, with the median number of rounds that the folds kept."""
 
     def job(side: int, kind: str) -> Callable[[], Learner]:
         def fit() -> Learner:
-            model: Learner = _new(kind, params, rounds=max(5, int(np.median(oof.rounds[side, kind]))))
-            model.fit(panel.x, panel.y[:, side], panel.weight[:, side], None)
+            model: Learner = _new(kind, params, rounds=max(1, int(np.median(oof.rounds[side, kind]))))
+            model.fit(panel.inputs(model, np.arange(panel.y.shape[0])), panel.y[:, side], panel.weight[:, side], None)
             return model
 
         return fit

@@ -15,7 +15,7 @@ class FeaturesMismatch(ValueError):
 
 
 def align(model: TrainedEnsemble, names: tuple[str, ...], row: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The newest row, shape [k], in the order the model expects. Raises FeaturesMismatch naming what is missing."""
+    """Features [k, ...] in the order the model expects. Raises FeaturesMismatch naming what is missing."""
     place = {name: index for index, name in enumerate(names)}
     missing = [name for name in model.feature_names if name not in place]
     if missing:
@@ -23,9 +23,9 @@ def align(model: TrainedEnsemble, names: tuple[str, ...], row: NDArray[np.float6
     return row[[place[name] for name in model.feature_names]]
 
 
-def vote(model: TrainedEnsemble, row: NDArray[np.float64], *, side: int, probability: float, weight: float = 1.0, note: str = "") -> Vote:
-    """The ensemble's vote for `side` (LONG or SHORT) at an aligned row. Reasons in falling order of their weight."""
-    reasons = tuple(_reason(item, side) for item in model.explain(row, side, TOP_REASONS))
+def vote(model: TrainedEnsemble, rows: NDArray[np.float64], *, side: int, probability: float, weight: float = 1.0, note: str = "") -> Vote:
+    """The ensemble's vote for `side` (LONG or SHORT) at the last of its aligned rows (TrainedEnsemble.explain). Reasons in falling order of their weight."""
+    reasons = tuple(_reason(item, side) for item in model.explain(rows, side, TOP_REASONS))
     return Vote(VOTER, weight, SIDE_NAME[side], probability, reasons, note)
 
 

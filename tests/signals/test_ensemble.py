@@ -18,6 +18,7 @@ class Linear:
     """A learner whose probability is its first feature, cut to 0..1."""
 
     suffix = "txt"
+    lookback = 1
 
     def __init__(self, kind: str, factor: float) -> None:
         self.kind = kind

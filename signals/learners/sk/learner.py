@@ -22,6 +22,7 @@ class OnnxLearner:
 
     kind: ClassVar[str]
     suffix: ClassVar[str] = "onnx"
+    lookback: ClassVar[int] = 1
     train: "ClassVar[staticmethod[[Rows, Labels, Weights, Validation | None, Budget], Fitted]]"
 
     def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7, file: OnnxFile | None = None) -> None:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from signals.ensemble import log_loss
 from signals.learners.sk.fitted import Budget, Fitted, Graph, Labels, Rows, Validation, Weights
+from signals.ports import CHECKPOINT
 
 PARAMS: dict[str, Any] = {"hidden_layer_sizes": (32,), "alpha": 0.01, "learning_rate_init": 1e-3}
 BATCH = 512
@@ -28,6 +29,7 @@ def train(x: Rows, y: Labels, weight: Weights, valid: Validation | None, budget:
     net = MLPClassifier(batch_size=min(BATCH, x.shape[0]), random_state=budget.seed, **PARAMS)
     best, best_round, kept = np.inf, 0, net
     for number in range(1, budget.rounds + 1):
+        CHECKPOINT.get()()
         net.partial_fit(z, y, sample_weight=weight, classes=[0, 1])
         if valid is None or held is None:
             best_round = number
