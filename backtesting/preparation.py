@@ -149,13 +149,13 @@ def _planned(
     )
 
 
-def bitcoin_for(markets: Sequence[Market], start_ms: int, end_ms: int | None) -> CandleFrame | None:
+def bitcoin_for(markets: Sequence[Market], start_ms: int, end_ms: int | None, *, lookback: int = 1) -> CandleFrame | None:
     """Bitcoin's bars for the cross-asset features, as training and scan see them."""
     found = panel.bitcoin_market(markets[0])
     if found is None:
         return None
     bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
-    frame = candles.read(found, settings.BASE_TIMEFRAME, start_ms=start_ms - features.WARMUP_BARS * bar_ms, end_ms=end_ms)
+    frame = candles.read(found, settings.BASE_TIMEFRAME, start_ms=start_ms - (features.WARMUP_BARS + lookback - 1) * bar_ms, end_ms=end_ms)
     return frame if len(frame) else None
 
 

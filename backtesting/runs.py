@@ -237,7 +237,7 @@ def _simulate(run: BacktestRun, tell: Progress) -> None:
     start_ms = max(run.requested_start_ms or 0, run.model.oos_start_ms)
     end_ms = run.requested_end_ms
     ensemble = registry.load(run.model)
-    bitcoin = preparation.bitcoin_for(markets, start_ms, end_ms)
+    bitcoin = preparation.bitcoin_for(markets, start_ms, end_ms, lookback=ensemble.lookback)
     prepared = []
     for number, market in enumerate(markets):
         tell(f"Asking the model about {market.symbol} ({number + 1} of {len(markets)})", 0.8 * number / len(markets))

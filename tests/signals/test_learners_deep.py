@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from signals import learners
+from signals.ports import CHECKPOINT
 from signals.sequences import Windows
 from signals.training import figures
 
@@ -96,6 +97,25 @@ def test_a_file_of_another_kind_or_none_is_refused(model: Any, tmp_path: Path) -
         learners.learner(other).from_bytes(data)
     with pytest.raises(Exception, match=r"(?i)header|invalid"):
         learners.learner(model.kind).from_bytes(b"\x80\x04N.")
+
+
+def test_a_fit_that_is_no_longer_wanted_ends_and_lets_the_next_one_in() -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    x, y, weight = sample()
+    token = CHECKPOINT.set(look)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            learners.learner("lstm")(rounds=2, seed=7).fit(x, y, weight, None)
+    finally:
+        CHECKPOINT.reset(token)
+    assert torch.are_deterministic_algorithms_enabled() is False
+    learners.learner("lstm")(rounds=1, seed=7).fit(x, y, weight, None)
 
 
 def test_predicting_before_fitting_is_an_error() -> None:

@@ -47,6 +47,19 @@ def test_a_value_at_a_trees_threshold_goes_the_same_way(kind: str) -> None:
     assert OnnxFile(write(fitted, x)).predict(x) == pytest.approx(fitted.estimator.predict_proba(x)[:, 1], abs=1e-5)
 
 
+def test_histogram_boosting_splits_as_scikit_learn_does_on_values_it_can_count() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    x, y, weight = sample()
+    x = np.round(x * 4.0)  # fewer values than bins, so both see the same bins
+    x[:, 6] = np.round(x[:, 6] / 4e4)
+    ours = boosting.train(x, y, weight, None, BUDGET)
+    theirs = HistGradientBoostingClassifier(max_iter=30, random_state=7, early_stopping=False, **boosting.PARAMS).fit(
+        x, y, sample_weight=weight
+    )
+    assert OnnxFile(write(ours, x)).predict(x) == pytest.approx(theirs.predict_proba(x)[:, 1], abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", TRAINERS)
 def test_contributions_are_the_change_in_log_odds_when_one_feature_is_at_its_median(kind: str) -> None:
     x, y, weight = sample()
