@@ -114,6 +114,7 @@ def _described(template: Template) -> dict[str, Any]:
         "style": template.style,
         "min_probability_pct": rule.min_confidence * 100.0,
         "min_net_profit_pct": rule.min_net_profit_pct,
+        "coverage_pct": rule.coverage * 100.0,
         "plan": template.plan,
         "hold_hours": template.plan.max_hold_hours,
     }

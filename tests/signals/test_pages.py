@@ -310,3 +310,10 @@ def test_it_shows_what_was_denied_and_why(trader, alice, market):
     html = trader.get(reverse("strategies:list")).content.decode()
     assert "0 made, 1 denied" in html
     assert "Too many open positions." in html
+
+
+def test_a_strategy_says_at_what_coverage_its_model_abstains(trader, settings):
+    assert "Abstains" not in trader.get(reverse("strategies:list")).content.decode()
+    settings.SCAN_COVERAGE = 0.9
+    html = trader.get(reverse("strategies:list")).content.decode()
+    assert re.search(r"Abstains where undecided at a coverage of</dt><dd class=\"num\">90 %", html)
