@@ -35,7 +35,9 @@ NEWEST_STRIP = """(root) => {
 
 @pytest.fixture(scope="module", autouse=True)
 def _loaded():
-    """Compiled code is loaded before a page waits for it."""
+    """What takes seconds on a busy machine is loaded before a page waits for it: TA-Lib (with pandas, where that is there) and compiled code."""
+    import talib  # noqa: F401
+
     features.regimes(make_series(BARS))
 
 
