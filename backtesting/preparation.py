@@ -177,7 +177,7 @@ def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Candidates]
     def column(name: str) -> NDArray[np.float64]:
         return np.concatenate([getattr(item.frame, name) for item in prepared])[order]
 
-    rates, costs = zip(*(_funding(item, bar_ms) for item in prepared), strict=True)
+    rates, costs = zip(*(funding_rule.by_bar(funding_due(item), item.frame.timestamp, bar_ms) for item in prepared), strict=True)
     bars = kernel.Bars(
         timestamp[order], symbol[order], before[order], column("open"), column("high"), column("low"), column("close"),
         np.concatenate(rates)[order], np.concatenate(costs)[order],
@@ -193,16 +193,6 @@ def funding_due(item: Prepared) -> funding_rule.Due:
     at, bar_ms = item.frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     start_ms, end_ms = (int(at[0]), int(at[-1]) + bar_ms) if at.shape[0] else (0, 0)
     return funding_rule.due(item.funding, start_ms=start_ms, end_ms=end_ms, hourly_cost=item.market.default_funding)
-
-
-def _funding(item: Prepared, bar_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per bar: the sum of the rates and the sum of the costs that are paid with it."""
-    due, count = funding_due(item), len(item.frame)
-    paying = funding_rule.paying_bar(due.timestamp, item.frame.timestamp, bar_ms)
-    rate, cost = np.zeros(count + 1), np.zeros(count + 1)  # the last one is for what no bar follows on
-    np.add.at(rate, paying, due.rate)
-    np.add.at(cost, paying, due.cost)
-    return rate[:count], cost[:count]
 
 
 def specs(markets: Sequence[Market]) -> kernel.Specs:

@@ -49,6 +49,15 @@ def paying_bar(timestamp: NDArray[np.int64], opens: NDArray[np.int64], bar_ms: i
     return np.searchsorted(opens, timestamp - bar_ms, side="right")
 
 
+def by_bar(owed: Due, opens: NDArray[np.int64], bar_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per bar the sum of the rates and the sum of the costs that are paid with it."""
+    paying, count = paying_bar(owed.timestamp, opens, bar_ms), opens.shape[0]
+    rate, cost = np.zeros(count + 1), np.zeros(count + 1)  # the last one is for what no bar follows on
+    np.add.at(rate, paying, owed.rate)
+    np.add.at(cost, paying, owed.cost)
+    return rate[:count], cost[:count]
+
+
 def _uncovered_hours(at: NDArray[np.int64], start_ms: int, end_ms: int) -> NDArray[np.int64]:
     """Full hours for which no stored boundary follows in less than the longest interval."""
     hours = np.arange(-(-start_ms // HOUR_MS) * HOUR_MS, end_ms, HOUR_MS, dtype=np.int64)

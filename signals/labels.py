@@ -9,9 +9,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
 from exchanges.exits import TAKE_PROFIT_1, ExitPlan, opening_state, step
-from exchanges.ports import CandleFrame
+from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from signals.plan import PlanConfig
 
@@ -26,7 +27,7 @@ class Outcomes(NamedTuple):
                   stop or TP1, or the data ends before the position is flat)
     result_atr -- float64: price result over the opened quantity in ATR, BEFORE fees, slippage and funding; NaN when unknown
     end_index  -- int64: row of the bar at which the position was flat (t1); -1 when unknown
-    net_pct    -- float64: the same result in % of notional AFTER fees by liquidity, slippage and funding for the hours held; NaN when unknown
+    net_pct    -- float64: the same result in % of notional AFTER fees by liquidity, slippage and funding; NaN when unknown
     """
 
     tp1_hit: NDArray[np.int8]
@@ -54,7 +55,7 @@ def _first_touch(side, stop, tp1, deadline_ms, timestamp, h, l, first):  # noqa:
 
 
 @njit(cache=True)
-def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, bar_ms):  # noqa: E741
+def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, paid, max_hold_ms, bar_ms):  # noqa: E741
     """Replay one side from the open of bar i + 1. Returns (tp1_hit, result_atr, end_index, net_pct)."""
     n = timestamp.shape[0]
     unknown = (-1, np.nan, -1, np.nan)
@@ -75,11 +76,12 @@ def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, ba
     cost = taker + slippage
     for j in range(_first_touch(side, stop, tp1, exits.deadline_ms, timestamp, h, l, i + 1), n):
         state, count, f1, f2, f3 = step(exits, state, timestamp[j], o[j], h[j], l[j], c[j])
-        hours = (timestamp[j] - opened_ms) / HOUR_MS
+        funding = funding_per_hour * (timestamp[j] - opened_ms) / HOUR_MS
+        funding += (side * (paid[0, j] - paid[0, i + 1]) + paid[1, j] - paid[1, i + 1]) / opened
         for k in range(count):
             fill = f1 if k == 0 else (f2 if k == 1 else f3)
             moved += fill.share * side * (fill.price - opened)
-            cost += fill.share * ((maker if fill.maker else taker + slippage) + funding_per_hour * hours)
+            cost += fill.share * ((maker if fill.maker else taker + slippage) + funding)
             if fill.reason == TAKE_PROFIT_1:
                 hit = 1
         if state.remaining <= 1e-12:
@@ -88,7 +90,7 @@ def _replay_1d(i, side, timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, ba
 
 
 @njit(cache=True)
-def _replay(timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, bar_ms, rows):  # noqa: E741
+def _replay(timestamp, o, h, l, c, atr, plan, rates, paid, max_hold_ms, bar_ms, rows):  # noqa: E741
     n = timestamp.shape[0]
     hit = np.full((n, 2), -1, dtype=np.int8)
     result, net = np.full((n, 2), np.nan), np.full((n, 2), np.nan)
@@ -96,24 +98,43 @@ def _replay(timestamp, o, h, l, c, atr, plan, rates, max_hold_ms, bar_ms, rows):
     for i in rows:
         for column in range(2):
             side = 1 if column == 0 else -1
-            outcome = _replay_1d(i, side, timestamp, o, h, l, c, atr[i], plan, rates, max_hold_ms, bar_ms)
+            outcome = _replay_1d(i, side, timestamp, o, h, l, c, atr[i], plan, rates, paid, max_hold_ms, bar_ms)
             hit[i, column], result[i, column], end[i, column], net[i, column] = outcome
     return hit, result, end, net
 
 
 def outcomes(
-    frame: CandleFrame, atr: NDArray[np.float64], config: PlanConfig, costs: CostModel, *, rows: NDArray[np.int64] | None = None
+    frame: CandleFrame,
+    atr: NDArray[np.float64],
+    config: PlanConfig,
+    costs: CostModel,
+    *,
+    funding: FundingFrame | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Outcomes:
     """Both sides' outcome of entering at the open after each bar, levels set from the bar's close.
 
-    atr  -- float64 [n] in price units, as signals.features.plan_atr gives it
-    rows -- only these bars are replayed, the others stay unknown; None: all
+    atr     -- float64 [n] in price units, as signals.features.plan_atr gives it
+    funding -- the market's own rates: longs pay and shorts get them by exchanges.funding's rule, as the backtest has it, the default of
+               `costs` where none is stored; None: either side pays the default for the hours held
+    rows    -- only these bars are replayed, the others stay unknown; None: all
     """
     plan = (config.stop_atr, config.tp1_atr, config.tp2_atr, config.tp3_atr, config.trail_atr, *config.shares)
-    rates = (costs.fee_rate(maker=True), costs.fee_rate(maker=False), costs.slippage_bps * 1e-4, costs.funding_bps_per_hour * 1e-4)
+    hourly = costs.funding_bps_per_hour * 1e-4
+    rates = (costs.fee_rate(maker=True), costs.fee_rate(maker=False), costs.slippage_bps * 1e-4, hourly if funding is None else 0.0)
+    paid = np.zeros((2, len(frame))) if funding is None else _paid(frame, funding, hourly)
     chosen = np.arange(len(frame), dtype=np.int64) if rows is None else rows
     columns = (frame.timestamp, frame.open, frame.high, frame.low, frame.close)
-    return Outcomes(*_replay(*columns, atr, plan, rates, config.max_hold_ms, TIMEFRAME_MS[frame.timeframe], chosen))
+    return Outcomes(*_replay(*columns, atr, plan, rates, paid, config.max_hold_ms, TIMEFRAME_MS[frame.timeframe], chosen))
+
+
+def _paid(frame: CandleFrame, funding: FundingFrame, hourly: float) -> NDArray[np.float64]:
+    """What a unit held since the first bar has paid with each bar, in price units: float64 [2, n], the rates (a long's), the costs of either side."""
+    if not len(frame):
+        return np.zeros((2, 0))
+    bar_ms, opens = TIMEFRAME_MS[frame.timeframe], frame.timestamp
+    owed = funding_rule.due(funding, start_ms=int(opens[0]), end_ms=int(opens[-1]) + bar_ms, hourly_cost=hourly)
+    return np.cumsum(np.array(funding_rule.by_bar(owed, opens, bar_ms)) * frame.open, axis=1)
 
 
 @njit(cache=True)

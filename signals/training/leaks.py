@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import features, folds, labels
+from signals import features, folds
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES, FeatureFrame
 from signals.training import panel as panels
@@ -133,7 +133,8 @@ def label_spans(
             first = int(np.searchsorted(frame.timestamp, panel.bar_ms[row]))
             for side in SIDES:
                 last = int(np.searchsorted(frame.timestamp, panel.end_ms[row, side]))
-                cut = labels.outcomes(frame.slice(first, last), atr[first:last], plan, costs, rows=np.zeros(1, dtype=np.int64))
+                alone = np.zeros(1, dtype=np.int64)
+                cut = panels.outcomes(known[number], frame.slice(first, last), atr[first:last], plan, costs, alone)
                 checked += 1
                 if cut.tp1_hit[0, side] != panel.y[row, side] or not np.isclose(cut.net_pct[0, side], panel.net_pct[row, side]):
                     wrong.append(f"{SIDE_NAME[side]} {panel.symbols[number]} {clock.from_ms(int(panel.bar_ms[row])):%Y-%m-%d %H:%M}")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,6 +169,14 @@ def _joined(parts: Sequence[Windows]) -> Windows:
     return Windows(np.concatenate([part.rows for part in parts]), start, at)
 
 
+def outcomes(
+    history: History, frame: CandleFrame, atr: NDArray[np.float64], plan: PlanConfig, costs: CostModel, rows: NDArray[np.int64]
+) -> labels.Outcomes:
+    """The labels of `rows` of a part of the market's history, with its own funding; what is paid in full has none."""
+    own = replace(costs, funding_bps_per_hour=0.0) if history.market.is_cash else costs
+    return labels.outcomes(frame, atr, plan, own, funding=history.funding, rows=rows)
+
+
 def _samples(
     number: int, history: History, btc: CandleFrame | None, hold: folds.Holdout, params: TrainingParams, plan: PlanConfig, costs: CostModel
 ) -> tuple[tuple[NDArray, ...], Windows]:
@@ -182,7 +191,7 @@ def _samples(
     taken = (frame.timestamp // step_ms % params.stride == 0) & (closes_at <= hold.last_start_ms)
     rows = np.flatnonzero(taken)
     rows = rows[np.isfinite(computed.values[rows]).all(axis=1) & np.isfinite(atr[rows])]
-    outcome = labels.outcomes(frame, atr, plan, costs, rows=rows)
+    outcome = outcomes(history, frame, atr, plan, costs, rows)
     rows = rows[(outcome.tp1_hit[rows] >= 0).all(axis=1)]
     end = outcome.end_index[rows]
     end_ms = closes_at[end]

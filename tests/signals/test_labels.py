@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from exchanges.costs import CostModel
 from exchanges.exits import ExitPlan, opening_state, step
+from exchanges.ports import CandleFrame, FundingFrame
 from signals import labels
 from signals.features import plan_atr
 from signals.plan import PlanConfig, levels
@@ -277,3 +278,30 @@ def test_uniqueness_refuses_an_end_before_its_start() -> None:
     assert labels.uniqueness(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)).size == 0
     with pytest.raises(ValueError, match="end at or after its start"):
         labels.uniqueness(np.array([3]), np.array([2]))
+
+
+def standing(bars: int) -> CandleFrame:
+    """A market whose price does not move."""
+    frame, price = make_series(bars), np.full(bars, 100.0)
+    return CandleFrame(frame.symbol, frame.timeframe, frame.timestamp, price, price, price, price, frame.volume)
+
+
+def test_funding_is_paid_at_its_boundaries_by_the_side_that_owes_it() -> None:
+    flat = standing(14)
+    plan = PlanConfig(stop_atr=1.5, tp1_atr=1.5, tp2_atr=2.75, tp3_atr=4.5, trail_atr=1.25, max_hold_ms=8 * 900_000)
+    opened = int(flat.timestamp[1])
+    at = np.array([opened, opened + 900_000, opened + 4 * 900_000 + 5, opened + 9 * 900_000], dtype=np.int64)
+    rates = FundingFrame(at, np.array([0.5, 0.001, 0.0004, 0.5]))
+    out = labels.outcomes(flat, np.full(14, 10.0), plan, FREE, funding=rates, rows=np.array([0]))
+    assert out.end_index[0].tolist() == [9, 9]
+    # The first falls due when nobody has held yet, the last after the time stop.
+    assert out.net_pct[0] == pytest.approx([-0.14, 0.14])
+
+
+def test_hours_that_no_rate_stands_for_cost_either_side_the_default() -> None:
+    flat = standing(80)
+    plan = PlanConfig(max_hold_ms=40 * 900_000)
+    costs = CostModel(maker_bps=0.0, taker_bps=0.0, slippage_bps=0.0, funding_bps_per_hour=2.0)
+    nothing = FundingFrame(np.empty(0, np.int64), np.empty(0))
+    out = labels.outcomes(flat, np.full(80, 10.0), plan, costs, funding=nothing, rows=np.array([20]))
+    assert out.net_pct[20] == pytest.approx([-0.2, -0.2])
