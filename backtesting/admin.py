@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck
+from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck, WatchLook
 from traderai.lib import clock
 
 
@@ -59,3 +59,10 @@ class GateDecisionAdmin(ReadOnlyAdmin):
         if decision.start_ms is None or decision.end_ms is None:
             return ""
         return f"{clock.from_ms(decision.start_ms):%Y-%m-%d %H:%M} to {clock.from_ms(decision.end_ms):%Y-%m-%d %H:%M}"
+
+
+@admin.register(WatchLook)
+class WatchLookAdmin(ReadOnlyAdmin):
+    list_display = ("id", "champion", "former", "number", "days", "rows", "mean", "p_value", "level", "is_worse", "created_at")
+    list_filter = ("is_worse", "champion__scope")
+    list_select_related = ("champion", "former")

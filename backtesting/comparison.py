@@ -14,7 +14,8 @@ LEAST_BLOCK_DAYS = 3.0
 class Difference(NamedTuple):
     """Mean daily difference with its two-sided 90 % interval, whose lower end is a one-sided 95 % bound, in the unit of the results.
 
-    p_value is the chance, as far as resampling can tell, that the better one is no better; block_days the mean length of a block.
+    p_value is the chance of such a difference, or a larger one, between models of which the first is no better; block_days the mean length
+    of a resampled block.
     """
 
     days: int
@@ -30,7 +31,8 @@ def paired(new: F, old: F, *, seed: int = 7) -> Difference:
 
     The stationary bootstrap (Politis and Romano 1994) of the daily differences: pairing takes away what the market did to both, blocks of
     random length (mean: the cube root of the days, at least LEAST_BLOCK_DAYS) keep what neighbouring days have in common. The interval is the
-    basic one, mirrored at the estimate. Raises ValueError for arrays of different length, or empty ones.
+    basic one, mirrored at the estimate. The p-value is Student's, on means of LEAST_BLOCK_DAYS days: of few days resampling is too sure of
+    itself (a bound above 0 in one of seven pairs of equal models after 20 days), Student's t is not. Raises ValueError for arrays of different length, or empty ones.
     """
     if new.shape != old.shape or new.size == 0:
         raise ValueError("both models need the same days, and at least one")
@@ -40,9 +42,32 @@ def paired(new: F, old: F, *, seed: int = 7) -> Difference:
     means = difference[_resampled(days, block, seed)].mean(axis=1)
     mean = float(difference.mean())
     low, high = (2.0 * mean - float(end) for end in np.quantile(means, (0.95, 0.05)))
-    is_flat = bool(np.ptp(difference) == 0.0)
-    p_value = (1.0 if mean <= 0.0 else 0.0) if is_flat else float((1 + (means - mean >= mean).sum()) / (RESAMPLES + 1))
-    return Difference(days, mean, low, high, p_value, block)
+    return Difference(days, mean, low, high, _p_by_blocks(difference), block)
+
+
+def _p_by_blocks(difference: F) -> float:
+    """Student's t on the means of LEAST_BLOCK_DAYS days, which are nearly independent (batch means; Law and Carson 1979), one-sided."""
+    size = int(LEAST_BLOCK_DAYS)
+    blocks = difference.size // size
+    if blocks < 2:
+        return 1.0
+    means = difference[-blocks * size :].reshape(blocks, size).mean(axis=1)
+    mean, spread = float(means.mean()), float(means.std(ddof=1))
+    if spread == 0.0:
+        return 0.0 if mean > 0.0 else 1.0
+    return student_tail(mean / spread * float(np.sqrt(blocks)), blocks - 1)
+
+
+def student_tail(t: float, df: int) -> float:
+    """Chance that Student's t with df degrees of freedom exceeds t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    angle = float(np.arctan(abs(t) / np.sqrt(df)))
+    sine, cosine = np.sin(angle), np.cos(angle)
+    term, total = (1.0, 1.0) if df % 2 == 0 else (cosine, cosine)
+    for k in range(2 if df % 2 == 0 else 3, df - 1, 2):
+        term *= cosine**2 * (k - 1) / k
+        total += term
+    between = sine * total if df % 2 == 0 else (angle + (sine * total if df > 1 else 0.0)) * 2.0 / np.pi
+    return float((1.0 - between) / 2.0 if t >= 0.0 else (1.0 + between) / 2.0)
 
 
 def _resampled(days: int, block: float, seed: int) -> NDArray[np.int64]:

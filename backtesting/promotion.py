@@ -2,7 +2,7 @@
 
 Better means: on the later of both out-of-sample starts, with the same symbols, capital, risk profile and bars, the candidate closed at least
 LEAST_TRADES positions in at least LEAST_DAYS, and a paired block bootstrap of the daily net results (backtesting.comparison) puts the lower
-95 % bound of the difference above 0. A champion without a trade earned nothing, every day: that is a result, and to be beaten like any other.
+95 % bound of the difference above 0, with a p-value of at most LEVEL. A champion without a trade earned nothing, every day: that is a result, and to be beaten like any other.
 Every comparison is kept with its numbers (GateDecision) and in the audit trail.
 """
 
@@ -28,6 +28,7 @@ CAPITAL = 10_000
 RISK_PROFILE = "medium"
 LEAST_TRADES = 30
 LEAST_DAYS = 20
+LEVEL = 0.05
 DAY_MS = 86_400_000
 LEFT_BEHIND_AFTER = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(hours=6)
@@ -80,7 +81,7 @@ def judge(model_id: int) -> ModelVersion:
         return _refuse(candidate, champion, Verdict.STAYED, f"too few trades to tell ({LEAST_TRADES} are needed) {told}", **numbers)
     if found.days < LEAST_DAYS:
         return _refuse(candidate, champion, Verdict.STAYED, f"too few days to tell ({LEAST_DAYS} are needed) {told}", **numbers)
-    if not found.low > 0.0:
+    if not (found.low > 0.0 and found.p_value <= LEVEL):
         return _refuse(candidate, champion, Verdict.STAYED, f"not better {told}", **numbers)
     return _promote(candidate, champion, f"better {told}", **numbers)
 

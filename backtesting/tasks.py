@@ -39,6 +39,14 @@ def sweep_backtests(**_: Any) -> None:
     promotion.sweep()
 
 
+@shared_task(name="backtesting.tasks.watch_champions")
+def watch_champions(**_: Any) -> None:
+    """The daily look at champions that replaced another."""
+    from backtesting import watch
+
+    watch.watch_champions()
+
+
 @shared_task(name="backtesting.tasks.judge_model")
 def judge_model(*, model_id: int, **_: Any) -> None:
     """Compare a new candidate with the champion."""

@@ -17,5 +17,8 @@ training_requested = Signal()
 search_requested = Signal()
 """search_id: int, lanes: int. So many trials of it may begin."""
 
+model_rolled_back = Signal()
+"""model_id: int, former_id: int, reason: str. A champion did worse than the one it replaced, which is champion again."""
+
 model_trained = Signal()
 """model_id: int. A candidate was registered; backtesting.promotion decides whether it becomes champion."""

@@ -22,11 +22,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 
+from signals import events
 from signals.distributions import Reference
 from signals.models import ModelStatus, ModelVersion
 from signals.ports import SIDE_NAME, SIDES, TrainedEnsemble
 from traderai.lib import clock
 from traderai.lib.errors import UserError
+from traderai.lib.events import send_after_commit
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npy"
@@ -326,7 +328,21 @@ def promote(model: ModelVersion, reason: str) -> ModelVersion:
                 f"{current.scope} v{current.version} is {current.status}: only a candidate or an archived model can be promoted"
             )
         replaced = f"replaced by v{current.version}: {reason}"
+        before = ModelVersion.objects.champion(current.scope)
+        current.replaces = before if current.status == ModelStatus.CANDIDATE else None
         ModelVersion.objects.filter(scope=current.scope, status=ModelStatus.CHAMPION).update(status=ModelStatus.ARCHIVED, reason=replaced)
         current.status, current.reason, current.promoted_at = ModelStatus.CHAMPION, reason, now
-        current.save(update_fields=["status", "reason", "promoted_at"])
+        current.save(update_fields=["status", "reason", "promoted_at", "replaces"])
     return current
+
+
+def roll_back(champion: ModelVersion, reason: str) -> ModelVersion:
+    """Bring back the model that a champion replaced, and archive the champion; nothing promotes an archived model but a person.
+
+    Raises NotPromotable when it replaced none, ModelDamaged when the former one's files are not intact.
+    """
+    if champion.replaces is None:
+        raise NotPromotable(f"{champion.scope} v{champion.version} replaced no other model: there is none to go back to")
+    former = promote(champion.replaces, reason)
+    send_after_commit(events.model_rolled_back, model_id=champion.pk, former_id=former.pk, reason=reason)
+    return former

@@ -174,6 +174,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-trainings": {"task": "signals.tasks.sweep_trainings", "schedule": 60.0},
     "check-drift": {"task": "signals.tasks.check_drift", "schedule": crontab(hour=1, minute=20)},
     "sweep-searches": {"task": "signals.tasks.sweep_searches", "schedule": 60.0},
+    "watch-champions": {"task": "backtesting.tasks.watch_champions", "schedule": crontab(hour=1, minute=40)},
 }
 
 # --- people

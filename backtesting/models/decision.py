@@ -40,3 +40,29 @@ class GateDecision(models.Model):
 
     def __str__(self) -> str:
         return f"gate decision {self.pk} ({self.verdict})"
+
+
+class WatchLook(models.Model):
+    """One look at a promoted champion beside the one it replaced, on bars of after the promotion. Losses are log loss, mean by day."""
+
+    champion = models.ForeignKey(ModelVersion, models.CASCADE, related_name="looks")
+    former = models.ForeignKey(ModelVersion, models.CASCADE, related_name="+")
+    number = models.PositiveSmallIntegerField()
+    start_ms = models.BigIntegerField(help_text="The promotion.")
+    end_ms = models.BigIntegerField()
+    rows = models.PositiveIntegerField()
+    days = models.PositiveIntegerField()
+    mean = models.FloatField(null=True, blank=True, help_text="Mean daily loss, champion less former: above 0, the champion is worse.")
+    low = models.FloatField(null=True, blank=True)
+    high = models.FloatField(null=True, blank=True)
+    p_value = models.FloatField(null=True, blank=True)
+    level = models.FloatField(help_text="What p had to reach for a rollback.")
+    is_worse = models.BooleanField(help_text="It was rolled back because of this.")
+    reason = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["champion", "former", "number"], name="watch_each_look_once")]
+
+    def __str__(self) -> str:
+        return f"look {self.number} at model {self.champion_id}"

@@ -42,6 +42,14 @@ class ModelVersion(models.Model):
     reason = models.TextField(blank=True, help_text="Why it was promoted, refused or archived.")
     created_at = models.DateTimeField(auto_now_add=True)
     promoted_at = models.DateTimeField(null=True, blank=True)
+    replaces = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The champion it took the place of as a candidate, and is watched against; empty for one that was brought back.",
+    )
 
     objects = ModelVersionQuerySet.as_manager()
 

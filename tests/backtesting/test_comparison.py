@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import signal
+from scipy import signal, stats
 
-from backtesting.comparison import paired
+from backtesting.comparison import paired, student_tail
 
 
 def days(rng: np.random.Generator, n: int, *, memory: float = 0.4) -> np.ndarray:
@@ -47,8 +47,9 @@ def test_models_that_are_equally_good_are_seldom_told_apart():
         won = 0
         for seed in range(70):
             rng = np.random.default_rng(seed)
-            won += paired(days(rng, 150, memory=memory), days(rng, 150, memory=memory)).low > 0.0
-        assert won / 70 <= 0.12
+            found = paired(days(rng, 150, memory=memory), days(rng, 150, memory=memory))
+            won += found.low > 0.0 and found.p_value <= 0.05
+        assert won / 70 <= 0.1
 
 
 def test_a_better_model_is_found():
@@ -58,6 +59,24 @@ def test_a_better_model_is_found():
         old = days(rng, 250)
         found.append(paired(old + 0.5 + 0.8 * days(rng, 250), old).low > 0.0)
     assert np.mean(found) > 0.95
+
+
+def test_few_days_are_not_believed_sooner():
+    """The bootstrap's bound alone is above 0 twice as often as it should be."""
+    low, both = 0, 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        found = paired(days(rng, 20), days(rng, 20))
+        low += found.low > 0.0
+        both += found.low > 0.0 and found.p_value <= 0.05
+    assert both < low
+    assert both / 100 <= 0.09
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 14, 61])
+def test_students_tail_is_scipys(df):
+    for t in (-1.3, 0.0, 0.7, 2.5, 4.0):
+        assert student_tail(t, df) == pytest.approx(stats.t.sf(t, df), abs=1e-9)
 
 
 def test_blocks_grow_with_the_days():
