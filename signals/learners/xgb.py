@@ -70,9 +70,12 @@ class XGBoostLearner:
         return int(self.booster.num_boosted_rounds())
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int8], weight: NDArray[np.float64], valid: Validation | None) -> None:
-        """Stops early on `valid` when given, and keeps the trees up to the best round, at least LEAST_ROUNDS, for an early best on few labels is luck; else grows all rounds."""
+        """Stops early on `valid` when given, and keeps the trees up to the best round, at least LEAST_ROUNDS, for an early best on few labels is luck; else grows all rounds.
+
+        Weights count by their proportions: min_child_weight is measured in samples of mean weight, or labels that overlap much would never be split.
+        """
         params = {**PARAMS, **self.tuning, "seed": self.seed}
-        data = xgb.QuantileDMatrix(x, label=y, weight=weight, max_bin=PARAMS["max_bin"], nthread=1)
+        data = xgb.QuantileDMatrix(x, label=y, weight=weight / weight.mean(), max_bin=PARAMS["max_bin"], nthread=1)
         if valid is None:
             self._booster = xgb.train(params, data, num_boost_round=self.rounds, callbacks=[_LookUp()])
             return

@@ -93,6 +93,14 @@ def test_weights_count(kind: str) -> None:
     assert figures.auc(y[doubtful], model.predict(x[doubtful])) > 0.6  # learned from the rows that count
 
 
+def test_labels_that_overlap_much_are_learned_from_all_the_same() -> None:
+    """Uniqueness makes every weight small, which XGBoost would take for too few samples to split."""
+    x, y, weight = sample(3_000)
+    model = learners.learner("xgboost")(rounds=40, seed=7)
+    model.fit(x, y, weight * 0.01, None)
+    assert np.ptp(model.predict(x)) > 0.1
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(learners.UnknownLearner, match="'oracle' is unknown: use one of lightgbm, xgboost"):
         learners.learner("oracle")
