@@ -1,8 +1,7 @@
-"""Features and labels of 140,000 bars: python benchmarks/bench_features.py [--bars 140000] [--runs 5] [--profile]. Prints JSON.
+"""Features and labels of 140,000 bars: python benchmarks/bench_features.py [--bars 140000] [--runs 5] [--data FOLDER] [--profile]. Prints JSON.
 
-Medians of wall and of CPU seconds after one run that compiles, on one core (OMP_NUM_THREADS=1). Real bars of ETH and BTC from
-/work/shared/data where they lie there: 5m bars, laid on a 15m grid so that so many follow each other; else a seeded random walk. --profile
-adds the seconds of each family. References in the same run: one TA-Lib SMA for each column, which is the least that many columns can cost;
+Medians of wall and of CPU seconds after one run that compiles, on one core (OMP_NUM_THREADS=1). With --data real bars from
+FOLDER/ETH-USDT_5m.parquet and its like, laid on a 15m grid so that so many follow each other; else a seeded random walk. --profile adds the seconds of each family. References in the same run: one TA-Lib SMA for each column, which is the least that many columns can cost;
 NumPy's sliding windows for mean and deviation (the same results); the label replay in plain Python.
 """
 
@@ -29,7 +28,6 @@ from signals import features, labels  # noqa: E402
 from signals.features import measures, rolling  # noqa: E402
 from signals.plan import PlanConfig  # noqa: E402
 
-DATA = Path("/work/shared/data")
 STEP_MS = 900_000
 START_MS = 1_600_000_200_000 // STEP_MS * STEP_MS
 WINDOWS = (16, 96, 384)
@@ -37,9 +35,9 @@ PLAIN_ROWS = 300
 GOALS = {"features": 2.0, "labels": 0.2}
 
 
-def real(bars: int, asset: str) -> CandleFrame | None:
+def real(folder: Path, bars: int, asset: str) -> CandleFrame | None:
     """The newest real bars on a 15m grid; None where there are not so many."""
-    path = DATA / f"{asset}-USDT_5m.parquet"
+    path = folder / f"{asset}-USDT_5m.parquet"
     if not path.exists():
         return None
     import pyarrow.parquet as pq
@@ -100,17 +98,20 @@ def plain_labels(frame: CandleFrame, atr: np.ndarray, config: PlanConfig, rows: 
     columns = (frame.timestamp, frame.open, frame.high, frame.low, frame.close)
     for i in rows:
         for side in (1, -1):
-            labels._replay_1d.py_func(i, side, *columns, atr[i], plan, (2e-4, 5e-4, 3e-4, 1e-4), config.max_hold_ms, 900_000)
+            labels._replay_1d.py_func(
+                i, side, *columns, atr[i], plan, (2e-4, 5e-4, 3e-4, 1e-4), np.zeros((2, len(atr))), config.max_hold_ms, 900_000
+            )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bars", type=int, default=140_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     bars, runs = options.bars, options.runs
-    found = [real(bars, asset) for asset in ("ETH", "BTC")]
+    found = [real(options.data, bars, asset) if options.data else None for asset in ("ETH", "BTC")]
     is_real = all(frame is not None for frame in found)
     eth, btc = found if is_real else [walk(bars, asset) for asset in ("ETH", "BTC")]
     funding = FundingFrame(eth.timestamp[::32].copy(), np.random.default_rng(3).normal(1e-4, 5e-5, eth.timestamp[::32].size))

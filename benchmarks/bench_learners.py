@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--bars", type=int, default=40_000)
     parser.add_argument("--stride", type=int, default=4)
-    parser.add_argument("--kinds", default=",".join(learners.KINDS))
+    parser.add_argument("--kinds", default="lightgbm,xgboost,forest,histgb,mlp", help="lstm, transformer and tft need the extra 'deep'")
     options = parser.parse_args()
     params = TrainingParams(stride=options.stride, learners=tuple(options.kinds.split(",")))
     made = samples(*(stored(options.data, options.bars) if options.data else generated(options.bars)), params)
