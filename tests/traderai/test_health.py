@@ -85,7 +85,7 @@ def test_its_openapi_document_is_complete(client, db):
     assert document["openapi"].startswith("3.1")
     ids = [told["operationId"] for methods in document["paths"].values() for told in methods.values()]
     assert len(ids) == len(set(ids)) >= 10
-    verbs = {"get", "list", "start", "stop", "run", "pause", "resume", "cancel"}
+    verbs = {"get", "list", "start", "restart", "stop", "run", "pause", "resume", "cancel"}
     assert {name for name in ids if name.partition("_")[0] not in verbs or not name.partition("_")[2]} == set()
     missing = [ref for ref in references(document) if resolve(document, ref) is None]
     assert missing == []
