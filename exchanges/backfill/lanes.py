@@ -2,6 +2,7 @@
 time of the next page is known before the last one has come, and takes the answers in order: its checkpoint never passes a page that is missing.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class Question:
     answered_before: int = field(default=0, init=False)
 
 
-class Lane:
+class Lane(ABC):
     """The questions of one series. Nothing here is shared with other threads but the calls of questions."""
 
     def __init__(self, key: str, market: Market) -> None:
@@ -72,8 +73,9 @@ class Lane:
         job.errors[self.key] = reason
         self.closed = True
 
+    @abstractmethod
     def _next(self) -> Question | None:
-        raise NotImplementedError
+        """The next question of this series; None when none can be put now."""
 
 
 class CandleLane(Lane):

@@ -154,6 +154,7 @@ async def test_it_listens_again_after_a_message_it_does_not_understand(join, mon
         while not member.told:
             await publish(TICK)
             await asyncio.sleep(0.05)
+    assert {message["price"] for news in member.told for message in news.messages.values()} == {TICK.price}
 
 
 async def test_it_ends_with_its_last_member_and_begins_anew(join):

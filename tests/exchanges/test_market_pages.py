@@ -46,9 +46,10 @@ def site(alice, client_for):
 
 def test_both_pages_use_the_layout(site):
     market = stored()
-    check_page(site.get(LIST))
-    check_page(site.get(address(market)))
-    check_page(site.get(address(candles.find_market("ETH/USDT:USDT"))))
+    for url in (LIST, address(market), address(candles.find_market("ETH/USDT:USDT"))):
+        reply = site.get(url)
+        assert reply.status_code == 200
+        check_page(reply)
 
 
 def test_the_list_shows_price_day_funding_and_source(site):

@@ -233,6 +233,7 @@ async def test_it_says_when_a_market_is_stale_and_when_it_is_down(state, venue, 
         await until(lambda: feed() == "down")
         venue.faults.clear()
         await until(lambda: feed() == "live")
+    assert feed() == "down", "what has ended is not called live"
 
 
 async def test_it_says_that_the_venue_is_away_and_keeps_trying(state, venue, slug):

@@ -48,8 +48,8 @@ def test_a_second_owner_of_a_part_is_refused():
 
 
 def test_parts_of_one_division_and_other_venues_go_together():
-    with Claim("binance", Shard(1, 2)), Claim("binance", Shard(2, 2)), Claim("okx", Shard(1, 1)):
-        pass
+    with Claim("binance", Shard(1, 2)) as first, Claim("binance", Shard(2, 2)) as second, Claim("okx", Shard(1, 1)) as other:
+        assert [str(claim.shard) for claim in (first, second, other)] == ["1/2", "2/2", "1/1"]
 
 
 def test_another_division_of_the_same_venue_is_refused():

@@ -340,7 +340,8 @@ def test_its_rows_are_valid_json(learners):
     scenes.make_market(ETH)
     scenes.make_champion(scenes.make_ensemble(learners, long=0.1, short=0.1))
     scan.run(slot="one")
-    json.dumps(only_rejection().numbers, allow_nan=False)
+    numbers = only_rejection().numbers
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
 
 
 def test_it_scans_with_a_model_that_was_really_trained(trained):

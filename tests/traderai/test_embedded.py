@@ -50,7 +50,9 @@ def test_it_starts_again_on_the_socket_of_a_server_that_died(other_installation:
     embedded.require_only_one()  # demo asks, and then serve
     supervisor = Supervisor([embedded.valkey()])
     supervisor.start()
+    assert embedded._answers(settings.EMBEDDED_SOCKET)
     supervisor.stop()
+    assert not embedded._answers(settings.EMBEDDED_SOCKET)
 
 
 def test_it_refuses_to_start_while_the_one_before_is_still_ending(settings, tmp_path):
