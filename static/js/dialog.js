@@ -34,6 +34,11 @@ async function ask(event) {
   const also = [...form.querySelectorAll("[data-confirm-also]:checked")].map((box) => box.dataset.confirmAlso);
   if (!(await confirm([form.dataset.confirm, ...also].join(" "), form.dataset.confirmAction))) return;
   form.dataset.confirmed = "yes";
+  if (!form.isConnected) {
+    // The part of the page it stood in was refreshed behind the question. What was asked about is what is sent.
+    form.hidden = true;
+    document.body.append(form);
+  }
   form.requestSubmit(submitter);
 }
 

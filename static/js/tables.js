@@ -18,7 +18,7 @@ function nameCells(table) {
   const names = [...table.querySelectorAll("thead th")].map((cell) => (cell.querySelector(".visually-hidden") ? "" : cell.textContent.trim()));
   for (const row of table.tBodies[0]?.rows ?? []) {
     for (const [at, cell] of [...row.cells].entries()) {
-      if (names[at] && cell.scope !== "row") cell.dataset.label = names[at];
+      if (names[at] && cell.scope !== "row" && cell.colSpan === 1) cell.dataset.label = names[at];
     }
   }
 }
