@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import Any, cast
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
@@ -19,8 +18,8 @@ from exchanges.forms import StartBackfillForm
 from exchanges.models import BackfillJob, CandleGap, JobStatus, Market
 from exchanges.timeframes import parse
 from traderai.lib import clock
-from traderai.lib.errors import UserError
 from traderai.lib.nudge import nudge
+from traderai.lib.staffpage import ask, permitted
 
 VIEW, ACT = "exchanges.view_backfilljob", "exchanges.change_backfilljob"
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.FAILED)
@@ -46,40 +45,36 @@ def urls() -> list[URLPattern]:
 
 
 @require_safe
+@permitted(VIEW)
 def page(request: HttpRequest) -> HttpResponse:
-    _require(request, VIEW)
     return _page(request, StartBackfillForm(venue=request.GET.get("venue", "")))
 
 
 @require_safe
+@permitted(VIEW)
 def jobs(request: HttpRequest) -> HttpResponse:
     """The list of jobs alone; it asks for itself again as long as one is at work."""
-    _require(request, VIEW)
     return render(request, "admin/exchanges/_jobs.html", _jobs(request))
 
 
 @require_POST
+@permitted(ACT)
 def start(request: HttpRequest) -> HttpResponse:
     """Queue a backfill; what it cannot be asked for is said beside the field."""
-    _require(request, ACT)
     form = StartBackfillForm(request.POST, venue=request.POST.get("venue", ""))
     user = cast(User, request.user)
-    if form.is_valid():
-        try:
-            job = backfill.request(**form.order(), requested_by=user)
-        except UserError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
-        else:
-            audit.record(user, "backfill_started", request, job=job.pk)
-            messages.success(request, f"Backfill {job.pk} is on its way.")
-            return redirect("admin:exchanges_market_data")
-    return _page(request, form, status=422)
+    job = ask(form, backfill.request, requested_by=user)
+    if job is None:
+        return _page(request, form, status=422)
+    audit.record(user, "backfill_started", request, job=job.pk)
+    messages.success(request, f"Backfill {job.pk} is on its way.")
+    return redirect("admin:exchanges_market_data")
 
 
 @require_POST
+@permitted(ACT)
 def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
     """Pause, resume or cancel a job."""
-    _require(request, ACT)
     if what not in CHANGES:
         raise Http404
     act, word = CHANGES[what]
@@ -93,9 +88,9 @@ def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
 
 
 @require_POST
+@permitted(ACT)
 def repair(request: HttpRequest, market_id: int, timeframe: str) -> HttpResponse:
     """Let a worker ask the venue for what is missing in one series."""
-    _require(request, ACT)
     market = get_object_or_404(Market, pk=market_id)
     if not CandleGap.objects.filter(market=market, timeframe=timeframe).exists():
         raise Http404
@@ -103,11 +98,6 @@ def repair(request: HttpRequest, market_id: int, timeframe: str) -> HttpResponse
     audit.record(cast(User, request.user), "gaps_repair_asked", request, market=market.pk, timeframe=timeframe)
     messages.success(request, f"{market.symbol} {timeframe}: a worker asks the venue again; reload to see what came.")
     return redirect("admin:exchanges_market_data")
-
-
-def _require(request: HttpRequest, permission: str) -> None:
-    if not cast(User, request.user).has_perm(permission):
-        raise PermissionDenied
 
 
 def _page(request: HttpRequest, form: StartBackfillForm, *, status: int = 200) -> HttpResponse:
@@ -139,7 +129,7 @@ def _jobs(request: HttpRequest) -> dict[str, Any]:
     return {
         "jobs": [_told(job) for job in shown],
         "at_work": any(job.status in AT_WORK for job in shown),
-        "may_act": cast(User, request.user).has_perm(ACT),
+        "may_act": request.user.has_perm(ACT),
     }
 
 

@@ -115,6 +115,10 @@ class StartBackfillForm(forms.Form):
         self.fields["venue"].initial = chosen
         symbols = Market.objects.active().filter(venue__slug=chosen).order_by("symbol").values_list("symbol", flat=True)
         self.fields["symbols"].choices = [(symbol, symbol) for symbol in symbols]  # type: ignore[attr-defined]
+        if not symbols:
+            self.fields[
+                "symbols"
+            ].help_text = f"This venue has no market in the catalogue. manage.py backfill --symbols … --venue {chosen} adds those it names."
 
     def clean(self) -> dict[str, Any]:
         if self.cleaned_data.get("all_markets"):

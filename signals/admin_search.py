@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
@@ -16,6 +15,7 @@ from signals import search as searching
 from signals.forms import ResumeSearchForm, StartSearchForm
 from signals.models import Search, SearchTrial, TrialState
 from traderai.lib.errors import UserError
+from traderai.lib.staffpage import ask, permitted
 
 VIEW, ACT = "signals.view_search", "signals.change_search"
 AT_WORK = (JobStatus.QUEUED, JobStatus.RUNNING)
@@ -35,43 +35,39 @@ def urls() -> list[URLPattern]:
 
 
 @require_safe
+@permitted(VIEW)
 def page(request: HttpRequest) -> HttpResponse:
     """All searches and the form for a new one; with htmx the list alone, which asks for itself while one is at work."""
-    _require(request, VIEW)
     if request.headers.get("HX-Request"):
         return render(request, "admin/signals/_searches.html", _list(request))
     return _page(request, StartSearchForm(venue=request.GET.get("venue", "")))
 
 
 @require_POST
+@permitted(ACT)
 def start(request: HttpRequest) -> HttpResponse:
     """Queue a search; what it cannot be asked for is said beside the field."""
-    _require(request, ACT)
     form = StartSearchForm(request.POST, venue=request.POST.get("venue", ""))
     user = cast(User, request.user)
-    if form.is_valid():
-        try:
-            row = searching.start(**form.order(), requested_by=user)
-        except UserError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
-        else:
-            audit.record(user, "search_started", request, search=row.pk, symbols=row.symbols, trials=row.trials_wanted)
-            messages.success(request, f"Search {row.pk} is on its way.")
-            return redirect("admin:signals_search_detail", row.pk)
-    return _page(request, form, status=422)
+    row = ask(form, searching.start, requested_by=user)
+    if row is None:
+        return _page(request, form, status=422)
+    audit.record(user, "search_started", request, search=row.pk, symbols=row.symbols, trials=row.trials_wanted)
+    messages.success(request, f"Search {row.pk} is on its way.")
+    return redirect("admin:signals_search_detail", row.pk)
 
 
 @require_safe
+@permitted(VIEW)
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One search with its trials; with htmx the part that moves."""
-    _require(request, VIEW)
     row = get_object_or_404(Search.objects.select_related("requested_by"), pk=pk)
     trials = list(row.trials.order_by("number"))
     context = {
         **_told(row, trials),
         "trials": trials[::-1],
         "chart": chart(trials),
-        "may_act": cast(User, request.user).has_perm(ACT),
+        "may_act": request.user.has_perm(ACT),
         "form": ResumeSearchForm(),
     }
     if request.headers.get("HX-Request"):
@@ -80,9 +76,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@permitted(ACT)
 def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
     """Cancel, resume or train with the best parameters."""
-    _require(request, ACT)
     row, user = get_object_or_404(Search, pk=pk), cast(User, request.user)
     try:
         told = _change(row, what, request, user)
@@ -134,11 +130,6 @@ def chart(trials: list[SearchTrial]) -> dict[str, Any] | None:
     return {"width": CHART_WIDTH, "height": CHART_HEIGHT, "points": points, "best": " ".join(line), "low": low, "high": high}
 
 
-def _require(request: HttpRequest, permission: str) -> None:
-    if not cast(User, request.user).has_perm(permission):
-        raise PermissionDenied
-
-
 def _page(request: HttpRequest, form: StartSearchForm, *, status: int = 200) -> HttpResponse:
     context = {**admin.site.each_context(request), **_list(request), "title": "Searches", "form": form, "tunable": searching.tunable()}
     return render(request, "admin/signals/searches.html", context, status=status)
@@ -150,7 +141,7 @@ def _list(request: HttpRequest) -> dict[str, Any]:
     return {
         "searches": searches,
         "at_work": any(told["is_at_work"] for told in searches),
-        "may_act": cast(User, request.user).has_perm(ACT),
+        "may_act": request.user.has_perm(ACT),
     }
 
 

@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
@@ -16,6 +15,7 @@ from signals import training
 from signals.forms import StartTrainingForm
 from signals.models import TrainingRun
 from traderai.lib.errors import UserError
+from traderai.lib.staffpage import ask, permitted
 
 VIEW, ACT = "signals.view_trainingrun", "signals.change_trainingrun"
 AT_WORK = (JobStatus.QUEUED, JobStatus.RUNNING)
@@ -37,22 +37,22 @@ def urls() -> list[URLPattern]:
 
 
 @require_safe
+@permitted(VIEW)
 def page(request: HttpRequest) -> HttpResponse:
-    _require(request, VIEW)
     return _page(request, StartTrainingForm(venue=request.GET.get("venue", "")))
 
 
 @require_safe
+@permitted(VIEW)
 def runs(request: HttpRequest) -> HttpResponse:
     """The list of runs alone; it asks for itself again as long as one is at work."""
-    _require(request, VIEW)
     return render(request, "admin/signals/_trainings.html", _runs(request))
 
 
 @require_safe
+@permitted(VIEW)
 def diary(request: HttpRequest, pk: int) -> HttpResponse:
     """One run's whole log; while it works the page asks for it again."""
-    _require(request, VIEW)
     row = get_object_or_404(TrainingRun.objects.select_related("model"), pk=pk)
     context = {**_told(row), "lines": row.lines.order_by("pk")}
     if request.headers.get("HX-Request"):
@@ -62,27 +62,23 @@ def diary(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@permitted(ACT)
 def start(request: HttpRequest) -> HttpResponse:
     """Queue a training; what it cannot be asked for is said beside the field."""
-    _require(request, ACT)
     form = StartTrainingForm(request.POST, venue=request.POST.get("venue", ""))
     user = cast(User, request.user)
-    if form.is_valid():
-        try:
-            row = training.start(**form.order(), requested_by=user)
-        except UserError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
-        else:
-            audit.record(user, "training_started", request, run=row.pk, symbols=row.symbols, scope=row.scope)
-            messages.success(request, f"Training {row.pk} is on its way.")
-            return redirect("admin:signals_training")
-    return _page(request, form, status=422)
+    row = ask(form, training.start, requested_by=user)
+    if row is None:
+        return _page(request, form, status=422)
+    audit.record(user, "training_started", request, run=row.pk, symbols=row.symbols, scope=row.scope)
+    messages.success(request, f"Training {row.pk} is on its way.")
+    return redirect("admin:signals_training")
 
 
 @require_POST
+@permitted(ACT)
 def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
     """Cancel or restart a run."""
-    _require(request, ACT)
     if what not in CHANGES:
         raise Http404
     act, word = CHANGES[what]
@@ -101,11 +97,6 @@ def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
     return redirect("admin:signals_training")
 
 
-def _require(request: HttpRequest, permission: str) -> None:
-    if not cast(User, request.user).has_perm(permission):
-        raise PermissionDenied
-
-
 def _page(request: HttpRequest, form: StartTrainingForm, *, status: int = 200) -> HttpResponse:
     context = {**admin.site.each_context(request), **_runs(request), "title": "Training", "form": form}
     return render(request, "admin/signals/training.html", context, status=status)
@@ -117,7 +108,7 @@ def _runs(request: HttpRequest) -> dict[str, Any]:
     return {
         "runs": [_told(row) for row in shown],
         "at_work": any(row.status in AT_WORK for row in shown),
-        "may_act": cast(User, request.user).has_perm(ACT),
+        "may_act": request.user.has_perm(ACT),
     }
 
 

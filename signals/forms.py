@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from exchanges.models import Market, Venue
-from signals import processing
+from signals import learners, processing
 from signals.models import SignalSide, SignalStatus, StrategyConfig
 from signals.models.strategy import RISK_CHOICES
 from signals.ports import Template
@@ -115,19 +115,47 @@ class StrategyConfigForm(forms.ModelForm):
         return name
 
 
+class LearnerBoxes(forms.CheckboxSelectMultiple):
+    """A box for every kind of learner; those whose libraries are missing here cannot be ticked."""
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        if not learners.is_installed(value):
+            option["attrs"]["disabled"] = True
+        return option
+
+
+def learner_choices() -> list[tuple[str, str]]:
+    """Every kind with a word on it, and what to do about one that is not installed."""
+    words = {kind: f"{kind}: {word}" for kind, word in learners.WORDS.items()}
+    return [(kind, word if learners.is_installed(kind) else f"{word} ({learners.REMEDY})") for kind, word in words.items()]
+
+
 class StartTrainingForm(forms.Form):
     """What staff want a model trained on. Parameters that are not asked for here keep their defaults."""
 
     venue = forms.ChoiceField()
     symbols = forms.MultipleChoiceField(
-        label="Markets", widget=forms.CheckboxSelectMultiple, error_messages={"required": "Choose at least one market."}
+        label="Markets with candles",
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Candles of different origin (a venue's, a file's, a generated market's) are never mixed in one training.",
+        error_messages={"required": "Choose at least one market."},
+    )
+    learners = forms.MultipleChoiceField(
+        choices=learner_choices,
+        initial=list(DEFAULTS.learners),
+        widget=LearnerBoxes,
+        help_text="Those ticked are blended, each with the weight that its predictions out of fold earn.",
+        error_messages={"required": "Choose at least one learner."},
     )
     timeframe = forms.ChoiceField(choices=[(name, name) for name in BASE_TIMEFRAMES], initial=settings.BASE_TIMEFRAME)
     folds = forms.IntegerField(initial=DEFAULTS.folds, help_text="Walk-forward blocks, 2 to 10.")
     stride = forms.IntegerField(initial=DEFAULTS.stride, help_text="A sample every so many bars, 1 to 96.")
-    rounds = forms.IntegerField(initial=DEFAULTS.rounds, help_text="Most trees of a learner, 5 to 2,000.")
-    scope = forms.CharField(initial=DEFAULTS.scope, max_length=40, help_text="Whose champion it competes with.")
-    alongside = forms.BooleanField(required=False, label="Even if a training of the same scope and markets is not over")
+    rounds = forms.IntegerField(initial=DEFAULTS.rounds, help_text="Most trees of a learner, or passes over the data, 5 to 2,000.")
+    scope = forms.CharField(
+        initial=DEFAULTS.scope, max_length=40, help_text="One model of a scope is its champion and decides; others compete with it."
+    )
+    alongside = forms.BooleanField(required=False, label="Start even if a training of the same scope and markets is not over")
 
     def __init__(self, *args: Any, venue: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,8 +169,10 @@ class StartTrainingForm(forms.Form):
 
     def order(self) -> dict[str, Any]:
         """What signals.training.start is asked for."""
-        params = {name: self.cleaned_data[name] for name in ("venue", "timeframe", "folds", "stride", "rounds", "scope")}
-        return {"symbols": self.cleaned_data["symbols"], "params": params, "alongside": self.cleaned_data["alongside"]}
+        return {"params": self._params(), **{name: self.cleaned_data[name] for name in ("symbols", "alongside")}}
+
+    def _params(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in ("venue", "learners", "timeframe", "folds", "stride", "rounds", "scope")}
 
 
 class StartSearchForm(StartTrainingForm):
@@ -154,8 +184,7 @@ class StartSearchForm(StartTrainingForm):
 
     def order(self) -> dict[str, Any]:
         """What signals.search.start is asked for."""
-        params = {name: self.cleaned_data[name] for name in ("venue", "timeframe", "folds", "stride", "rounds", "scope")}
-        return {"params": params, **{name: self.cleaned_data[name] for name in ("symbols", "trials", "workers")}}
+        return {"params": self._params(), **{name: self.cleaned_data[name] for name in ("symbols", "trials", "workers")}}
 
 
 class ResumeSearchForm(forms.Form):

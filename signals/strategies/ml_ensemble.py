@@ -1,4 +1,4 @@
-"""The ML ensemble by itself: gradient-boosted trees of two libraries, one calibrated probability."""
+"""The ML ensemble by itself: the learners of a model, one calibrated probability."""
 
 from signals.net_profit import EntryRule
 from signals.plan import PlanConfig
@@ -8,7 +8,7 @@ TEMPLATE = Template(
     slug="ml-ensemble",
     name="ML ensemble",
     description=(
-        "Two gradient-boosting models estimate the chance that the first take-profit comes before the stop. It enters when the calibrated "
+        "The learners of the champion together estimate the chance that the first take-profit comes before the stop. It enters when the calibrated "
         "probability is at least 55 %, the full ladder would leave at least 2 % after costs, and the expected result after costs is positive."
     ),
     style="swing",

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from exchanges.models import JobStatus, Market
-from signals import events, registry
+from signals import events, learners, registry
 from signals.models import TrainingRun
 from signals.training.diary import note
 from signals.training.origin import UnusableHistory, check_origin
@@ -53,13 +53,14 @@ class Checked(NamedTuple):
 
 
 def check(symbols: Sequence[str], *, params: dict[str, Any] | None = None) -> Checked:
-    """What a training would be asked for. Raises UserError (UnknownSymbol and UnusableHistory among them) naming the field and the remedy."""
+    """What a training would be asked for. Raises UserError (UnknownSymbol, UnusableHistory, NotInstalled among them) naming the field and the remedy."""
     from exchanges import candles  # database reads only, but it brings numpy's array code with it
 
     wanted = sorted({symbol.strip() for symbol in symbols if symbol.strip()})
     if not wanted:
         raise UserError("symbols: name at least one market, such as BTC/USDT:USDT", field="symbols")
     checked = parse(params)
+    learners.check_installed(checked.learners)
     markets = [candles.find_market(symbol, venue=checked.venue or None, field="symbols") for symbol in wanted]
     check_origin(markets)
     _check_length(markets, checked)

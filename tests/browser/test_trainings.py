@@ -1,5 +1,6 @@
 """The staff's page of trainings: asked for, watched until its model is there, and cancelled however long the answer takes."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +9,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from exchanges.models import JobStatus
-from signals import registry, training
+from signals import learners, registry, training
 from signals.models import TrainingRun
 from tests.signals.markets import QUICK, make_pair
 
@@ -45,12 +46,14 @@ def work(run_id: int) -> None:
 def test_a_training_is_started_followed_and_leads_to_its_model(staff, console):
     staff.get_by_label(BTC).check()
     staff.get_by_label(ETH).check()
+    staff.get_by_label("xgboost: ").uncheck()
     for name, value in (("Folds", "2"), ("Rounds", "12"), ("Stride", "8")):
         staff.get_by_label(name).fill(value)
     staff.get_by_role("button", name="Start").click()
     expect(staff.locator(".messagelist")).to_contain_text("is on its way")
     expect(staff.locator("#trainings")).to_contain_text("Queued")
     run = TrainingRun.objects.get()
+    assert run.params["learners"] == ["lightgbm"]
     TrainingRun.objects.update(progress=0.25, stage="fold 1 of 2")
     expect(staff.get_by_role("progressbar", name=f"Training {run.pk}")).to_have_attribute("value", "25")
     expect(staff.locator("#trainings")).to_contain_text("fold 1 of 2")
@@ -60,6 +63,19 @@ def test_a_training_is_started_followed_and_leads_to_its_model(staff, console):
     expect(staff.locator("#training-log")).to_contain_text("Registered as default v1")
     staff.locator("#training-log").get_by_role("link", name="default v1").click()
     expect(staff.get_by_role("heading", name="Model default v1")).to_be_visible()
+
+
+def test_what_is_wrong_is_said_at_the_field_and_what_was_typed_stays(staff):
+    staff.get_by_label(BTC).check()
+    staff.get_by_label("Folds").fill("99")
+    staff.get_by_role("button", name="Start").click()
+    expect(staff.get_by_role("alert")).to_contain_text("It was not started")
+    folds = staff.get_by_label("Folds")
+    expect(folds).to_have_attribute("aria-invalid", "true")
+    expect(folds).to_have_value("99")
+    expect(folds).to_have_accessible_description(re.compile("from 2 to 10, not 99"))
+    expect(staff.get_by_label(BTC)).to_be_checked()
+    expect(staff.get_by_label("tft: ")).to_be_enabled(enabled=learners.is_installed("tft"))
 
 
 def test_a_cancel_counts_however_long_the_answer_takes(staff, console):

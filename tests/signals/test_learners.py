@@ -101,6 +101,11 @@ def test_labels_that_overlap_much_are_learned_from_all_the_same() -> None:
     assert np.ptp(model.predict(x)) > 0.1
 
 
+def test_every_kind_has_a_word_and_its_packages() -> None:
+    assert list(learners.WORDS) == list(learners.PACKAGES) == list(learners.KINDS)
+    assert all(learners.is_installed(kind) for kind in KINDS)
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(learners.UnknownLearner, match="'oracle' is unknown: use one of lightgbm, xgboost"):
         learners.learner("oracle")

@@ -16,6 +16,7 @@ PAGE, START = reverse("admin:signals_searches"), reverse("admin:signals_search_s
 FORM = {
     "venue": "binance",
     "symbols": [BTC],
+    "learners": ["lightgbm", "xgboost"],
     "timeframe": "15m",
     "folds": "2",
     "stride": "4",
@@ -81,6 +82,7 @@ def test_it_starts_a_search(staff, sam, btc):
         ("workers", "99", "from 1 to 32"),
         ("folds", "77", "from 2 to 10"),
         ("symbols", [], "Choose at least one"),
+        ("learners", ["mlp"], "none of them has parameters to search"),
     ],
 )
 def test_what_it_cannot_be_asked_for_is_said_beside_the_field(staff, btc, field, value, said):

@@ -1,5 +1,6 @@
 """Trainings for staff: the page and the API."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent
 from exchanges.models import JobStatus
-from signals import registry, training
+from signals import learners, registry, training
 from signals.models import ModelVersion, TrainingRun
 from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
 from tests.signals.series import make_series
@@ -17,7 +18,16 @@ pytestmark = pytest.mark.django_db
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 API = "/api/v1/train"
 PAGE, RUNS, START = (reverse(f"admin:signals_training{part}") for part in ("", "_runs", "_start"))
-FORM = {"venue": "binance", "symbols": [BTC], "timeframe": "15m", "folds": "2", "stride": "4", "rounds": "12", "scope": "default"}
+FORM = {
+    "venue": "binance",
+    "symbols": [BTC],
+    "learners": ["lightgbm", "xgboost"],
+    "timeframe": "15m",
+    "folds": "2",
+    "stride": "4",
+    "rounds": "12",
+    "scope": "default",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +89,7 @@ def test_a_worker_takes_it_and_the_reply_names_the_model(staff, django_capture_o
         ({"symbols": [BTC], "params": {"folds": 99}}, "folds", "from 2 to 10"),
         ({"symbols": [BTC], "params": {"scope": "A B"}}, "scope", "lower-case"),
         ({"symbols": [BTC], "params": {"venue": "mtgox"}}, "venue", "mtgox"),
+        ({"symbols": [BTC], "params": {"learners": ["oracle"]}}, "learners", "is unknown"),
         ({"symbols": [" "]}, "symbols", "name at least one"),
     ],
 )
@@ -165,6 +176,8 @@ def test_the_form_starts_a_training(staff, sam, btc):
     ("wrong", "said"),
     [
         ({"symbols": []}, "Choose at least one market"),
+        ({"learners": []}, "Choose at least one learner"),
+        ({"learners": ["oracle"]}, "is not one of the available choices"),
         ({"symbols": ["NOPE/USDT:USDT"]}, "is not one of the available choices"),
         ({"symbols": [ETH]}, "backfill more"),
         ({"folds": "11"}, "from 2 to 10"),
@@ -179,6 +192,25 @@ def test_what_cannot_be_asked_for_is_said_beside_the_field(staff, btc, wrong, sa
     answer = staff.post(START, FORM | wrong)
     assert answer.status_code == 422
     assert said in answer.content.decode()
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_form_trains_the_learners_that_were_ticked(staff, btc):
+    assert staff.post(START, FORM | {"learners": ["mlp", "xgboost"]}).status_code == 302
+    assert TrainingRun.objects.get().params["learners"] == ["xgboost", "mlp"]
+
+
+def test_a_learner_without_its_libraries_is_shown_with_the_remedy_and_refused_at_once(staff, btc, monkeypatch):
+    monkeypatch.setitem(learners.PACKAGES, "tft", ("a-package-that-nobody-has",))
+    page = staff.get(PAGE).content.decode()
+    assert re.search(r'<input[^>]*value="tft"[^>]*disabled', page)
+    assert not re.search(r'<input[^>]*value="xgboost"[^>]*disabled', page)
+    assert "not installed: install the extra `deep`" in page
+    answer = staff.post(START, FORM | {"learners": ["tft"]})
+    assert answer.status_code == 422
+    assert "needs PyTorch, which is not installed" in str(answer.context["form"].errors["learners"])
+    reply = post(staff, "/start", {"symbols": [BTC], "params": {"learners": ["tft"]}})
+    assert (reply.status_code, reply.json()["field"]) == (422, "learners")
     assert not TrainingRun.objects.exists()
 
 
