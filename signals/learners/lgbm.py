@@ -20,7 +20,7 @@ PARAMS: dict[str, Any] = {
     "feature_fraction": 0.4,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
-    "lambda_l2": 10.0,
+    "lambda_l2": 200.0,
     "max_bin": 63,
     "num_threads": 1,
     "deterministic": True,
@@ -70,9 +70,12 @@ class LightGBMLearner:
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int8], weight: NDArray[np.float64], valid: Validation | None) -> None:
         """Stops early on `valid` when given and keeps the trees up to the best round, at least LEAST_ROUNDS, for an early best on few labels is
-        luck; else grows all rounds."""
+        luck; else grows all rounds.
+
+        Weights count by their proportions: lambda_l2 is measured in samples of mean weight, whatever scale uniqueness has.
+        """
         params = {**PARAMS, **self.tuning, "seed": self.seed}
-        data = lgb.Dataset(x, label=y, weight=weight, params=params, free_raw_data=True)
+        data = lgb.Dataset(x, label=y, weight=weight / weight.mean(), params=params, free_raw_data=True)
         if valid is None:
             self._booster = lgb.train(params, data, num_boost_round=self.rounds, callbacks=[_look_up])
             return

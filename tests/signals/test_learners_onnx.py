@@ -75,15 +75,6 @@ def test_contributions_are_the_change_in_log_odds_when_one_feature_is_at_its_med
 
 
 @pytest.mark.parametrize("kind", TRAINERS)
-def test_only_the_proportions_of_the_weights_count(kind: str) -> None:
-    x, y, weight = sample(1_500)
-    one, other = (learners.learner(kind)(rounds=20, patience=10, seed=7) for _ in range(2))
-    one.fit(x, y, weight, None)
-    other.fit(x, y, weight / 128.0, None)
-    assert other.predict(x) == pytest.approx(one.predict(x), abs=1e-5)
-
-
-@pytest.mark.parametrize("kind", TRAINERS)
 def test_labels_that_are_all_alike_are_refused(kind: str) -> None:
     x, _, weight = sample(300)
     with pytest.raises(OneSided, match=f"{kind}: the 300 labels of a block are all 1; use fewer folds or a longer history"):
