@@ -13,6 +13,11 @@ class Tunable(NamedTuple):
     is_log: bool = False
 
 
+_NETWORK = {
+    "learning_rate": Tunable(1e-4, 1e-2, is_log=True),
+    "weight_decay": Tunable(1e-4, 1.0, is_log=True),
+    "dropout": Tunable(0.0, 0.6),
+}
 TUNABLES: dict[str, dict[str, Tunable]] = {
     "lightgbm": {
         "learning_rate": Tunable(0.01, 0.2, is_log=True),
@@ -20,7 +25,7 @@ TUNABLES: dict[str, dict[str, Tunable]] = {
         "min_data_in_leaf": Tunable(50, 2_000, is_whole=True, is_log=True),
         "feature_fraction": Tunable(0.1, 1.0),
         "bagging_fraction": Tunable(0.4, 1.0),
-        "lambda_l2": Tunable(0.1, 100.0, is_log=True),
+        "lambda_l2": Tunable(0.1, 2_000.0, is_log=True),
     },
     "xgboost": {
         "eta": Tunable(0.01, 0.2, is_log=True),
@@ -30,7 +35,30 @@ TUNABLES: dict[str, dict[str, Tunable]] = {
         "subsample": Tunable(0.4, 1.0),
         "lambda": Tunable(0.1, 100.0, is_log=True),
     },
+    "forest": {
+        "max_depth": Tunable(2, 16, is_whole=True),
+        "min_samples_leaf": Tunable(10, 1_000, is_whole=True, is_log=True),
+        "max_features": Tunable(0.02, 1.0, is_log=True),
+        "max_samples": Tunable(0.1, 1.0),
+    },
+    "histgb": {
+        "learning_rate": Tunable(0.01, 0.2, is_log=True),
+        "max_leaf_nodes": Tunable(4, 63, is_whole=True, is_log=True),
+        "min_samples_leaf": Tunable(50, 2_000, is_whole=True, is_log=True),
+        "max_features": Tunable(0.1, 1.0),
+        "l2_regularization": Tunable(0.1, 1_000.0, is_log=True),
+    },
+    "mlp": {
+        "hidden_units": Tunable(4, 256, is_whole=True, is_log=True),
+        "alpha": Tunable(1e-5, 10.0, is_log=True),
+        "learning_rate_init": Tunable(1e-4, 1e-2, is_log=True),
+        "batch_size": Tunable(64, 2_048, is_whole=True, is_log=True),
+    },
+    "lstm": {**_NETWORK, "hidden": Tunable(4, 128, is_whole=True, is_log=True)},
+    "transformer": {**_NETWORK, "head_size": Tunable(2, 32, is_whole=True, is_log=True), "layers": Tunable(1, 4, is_whole=True)},
+    "tft": {**_NETWORK, "head_size": Tunable(1, 8, is_whole=True, is_log=True)},
 }
+"""max_features is the share of the features that a split may choose from; head_size times four heads is the size of a network's states."""
 
 
 def fault(tuning: Any) -> str:

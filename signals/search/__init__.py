@@ -40,8 +40,6 @@ def start(
     if params and {"tuning", "trials"} & params.keys():
         raise SearchRefused("params: tuning and trials are what the search decides; leave them out", field="params")
     checked = training.check(symbols, params=params)
-    if not TUNABLES.keys() & set(checked.params.learners):
-        raise SearchRefused(f"learners: none of them has parameters to search; name {' or '.join(TUNABLES)}, too", field="learners")
     search = Search.objects.create(
         symbols=checked.symbols,
         params=to_json(checked.params),

@@ -73,6 +73,11 @@ class TrainingParams:
             raise UserError(f"holdout_share must be from 0.05 to 0.5, not {self.holdout_share!r}", field="holdout_share")
         if wrong := fault(self.tuning):
             raise UserError(wrong, field="tuning")
+        if idle := sorted(set(self.tuning) - set(self.learners)):
+            told = ", ".join(self.learners)
+            raise UserError(
+                f"tuning: {idle[0]} is not among the learners {told}: add it to them, or leave its parameters out", field="tuning"
+            )
 
     @property
     def embargo_ms(self) -> int:

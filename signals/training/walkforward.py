@@ -37,8 +37,7 @@ class OutOfFold(NamedTuple):
 
 
 def _new(kind: str, params: TrainingParams, rounds: int | None = None) -> Any:
-    tuning = {"tuning": params.tuning[kind]} if kind in params.tuning else {}
-    return learner(kind)(rounds=rounds or params.rounds, patience=params.patience, seed=params.seed, **tuning)
+    return learner(kind)(rounds=rounds or params.rounds, patience=params.patience, seed=params.seed, tuning=params.tuning.get(kind))
 
 
 def fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: TrainingParams) -> tuple[Array, int]:

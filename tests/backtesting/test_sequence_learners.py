@@ -9,38 +9,55 @@ import pytest
 
 from backtesting import preparation
 from exchanges import candles
+from exchanges.models import Market
 from signals import features, registry, scan, training
-from signals.models import ModelVersion
+from signals.models import ModelStatus, ModelVersion
 from signals.ports import LONG, SIDE_NAME, SIDES
 from signals.sequences import run_starts
 from signals.strategies import TEMPLATES
-from tests.signals.markets import HISTORY_BARS, QUICK, make_market
+from tests.signals.markets import HISTORY_BARS, QUICK, make_ensemble, make_facts, make_market
 from tests.signals.series import make_series
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.django_db
 SYMBOL = "BTC/USDT:USDT"
-KINDS = ["lightgbm", "lstm"]
+SMALL = {
+    "lstm": {"hidden": 8},
+    "transformer": {"head_size": 2, "layers": 1},
+    "tft": {"head_size": 1},
+}
 
 
 @pytest.fixture
-def model(settings: Any, tmp_path: Path) -> Iterator[ModelVersion]:
-    """The champion of one market with history."""
+def market(settings: Any, tmp_path: Path) -> Iterator[Market]:
+    """One market with history, and an empty registry."""
     settings.MODEL_DIR = tmp_path / "models"
     registry.forget()
-    make_market(SYMBOL, make_series(HISTORY_BARS, symbol=SYMBOL, seed=21, pull=0.35))
-    yield training.run(training.queue([SYMBOL], params={**QUICK, "rounds": 5, "learners": KINDS}).pk)
+    yield make_market(SYMBOL, make_series(HISTORY_BARS, symbol=SYMBOL, seed=21, pull=0.35))
     registry.forget()
 
 
-def test_it_says_live_what_it_says_in_a_backtest(model: ModelVersion) -> None:
+def trained(kind: str) -> ModelVersion:
+    """A small network beside LightGBM."""
+    params = {**QUICK, "rounds": 5, "stride": 8, "learners": ["lightgbm", kind], "tuning": {kind: SMALL[kind]}}
+    return training.run(training.queue([SYMBOL], params=params).pk)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_it_is_trained_promoted_and_asked_and_says_live_what_it_says_in_a_backtest(market: Market, kind: str) -> None:
+    registry.register(ensemble=make_ensemble(), scope="default", manifest={}, facts=make_facts(), status=ModelStatus.CHAMPION)
+    model = trained(kind)
+    assert model.status == ModelStatus.CANDIDATE
+    assert set(model.metrics["blend"]["long"]) == {"lightgbm", kind}
+    names = {path.name for path in registry.folder(model).iterdir()}
+    assert {"lightgbm-long.txt", "lightgbm-short.txt", f"{kind}-long.safetensors", f"{kind}-short.safetensors"} <= names
+    registry.promote(model, "the networks' turn")
+    registry.forget()  # as another process reads it
     loaded = registry.load(model)
     assert loaded.lookback == 64
-    assert set(model.metrics["blend"]["long"]) == set(KINDS)
-    names = {path.name for path in registry.folder(model).iterdir()}
-    assert {"lightgbm-long.txt", "lightgbm-short.txt", "lstm-long.safetensors", "lstm-short.safetensors"} <= names
+    assert model.params["tuning"] == {kind: SMALL[kind]}
+    assert {side.learners[kind].shape == SMALL[kind] for side in loaded.sides} == {True}
 
-    market = candles.find_market(SYMBOL)
     template = next(iter(TEMPLATES.values()))
     bars = preparation.decide(
         candles.read(market, "15m"), candles.funding(market), None, ensemble=loaded, template=template, costs=market.costs
@@ -53,9 +70,9 @@ def test_it_says_live_what_it_says_in_a_backtest(model: ModelVersion) -> None:
     assert said == pytest.approx(bars.probability[-1, side], abs=1e-6)
 
 
-def test_a_row_is_judged_by_its_own_run_of_bars_alone(model: ModelVersion) -> None:
-    loaded = registry.load(model)
-    frame = candles.read(candles.find_market(SYMBOL), "15m")
+def test_a_row_is_judged_by_its_own_run_of_bars_alone(market: Market) -> None:
+    loaded = registry.load(trained("lstm"))
+    frame = candles.read(market, "15m")
     seen = features.compute(frame)
     starts = run_starts(frame.timestamp, seen.values, 900_000)
     asked = np.array([4_000, 4_100, len(frame) - 1])

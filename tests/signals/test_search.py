@@ -169,7 +169,7 @@ def test_history_that_cannot_be_used_fails_the_search_with_the_reason(pair):
         ({"trials": 3, "workers": 0}, "workers"),
         ({"trials": 3, "params": {"tuning": {"lightgbm": {"num_leaves": 9}}}}, "params"),
         ({"trials": 3, "params": {"folds": 99}}, "folds"),
-        ({"trials": 3, "params": {"learners": ["mlp"], "folds": 2}}, "learners"),
+        ({"trials": 3, "params": {"learners": ["oracle"]}}, "learners"),
         ({"trials": 3, "params": {"nonsense": 1}}, "nonsense"),
     ],
 )
@@ -196,6 +196,14 @@ def test_a_training_refuses_parameters_outside_their_bounds(tuning, said):
     with pytest.raises(UserError, match=said) as refused:
         parse({"tuning": tuning})
     assert refused.value.field == "tuning"
+
+
+def test_learners_that_are_not_the_default_are_searched_too(pair):
+    row = search.start(BTC, trials=1, params={**SMALL, "learners": ["mlp", "histgb"]})
+    lane.run(row.pk)
+    trial = row.trials.get()
+    assert trial.state == "done"
+    assert {kind: set(chosen) for kind, chosen in trial.tuning.items()} == {kind: set(TUNABLES[kind]) for kind in ("histgb", "mlp")}
 
 
 def test_every_tunable_is_sampled_within_its_bounds():

@@ -32,11 +32,13 @@ _one_at_a_time = Lock()
 
 
 class Budget(NamedTuple):
-    """Passes over the data at most, passes without gain, and the seed."""
+    """Passes over the data at most, passes without gain, the seed, and AdamW's steps."""
 
     rounds: int
     patience: int
     seed: int
+    learning_rate: float = LEARNING_RATE
+    weight_decay: float = WEIGHT_DECAY
 
 
 def device() -> torch.device:
@@ -55,7 +57,7 @@ def fit(
         share = float(np.clip(np.average(y, weights=weight), 0.01, 0.99))
         nn.init.constant_(network.answer.bias, np.log(share / (1.0 - share)))  # start at the base rate (Lin et al. 2017, section 4.1)
         network.to(device())
-        optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay)
         best, best_round, kept = np.inf, 0, _state(network)
         for number in range(1, rounds + 1):
             _pass(network, optimiser, length, x, y, weight, generator)

@@ -1,5 +1,6 @@
 """The learner's interface around a network."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -14,6 +15,8 @@ from signals.sequences import Windows
 
 LENGTH = 64
 FLOOR = 1e-6
+OF_THE_STEPS = ("learning_rate", "weight_decay")
+"""Tunables that are not the network's."""
 
 
 class SequenceNetwork:
@@ -24,8 +27,10 @@ class SequenceNetwork:
     suffix: ClassVar[str] = "safetensors"
     lookback: ClassVar[int] = LENGTH
 
-    def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7) -> None:
-        self.budget = Budget(rounds, patience, seed)
+    def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7, tuning: Mapping[str, float] | None = None) -> None:
+        steps = {name: value for name, value in (tuning or {}).items() if name in OF_THE_STEPS}
+        self.budget = Budget(rounds, patience, seed, **steps)
+        self.shape = {name: value for name, value in (tuning or {}).items() if name not in steps}
         self._fitted: nn.Module | None = None
         self._kept = 0
 
@@ -35,15 +40,14 @@ class SequenceNetwork:
         architecture, tensors = weights_file.read(data, cls.kind)
         if architecture.length != cls.lookback:
             raise ValueError(f"it looks at {architecture.length} bars, this version at {cls.lookback}")
-        learner = cls(rounds=architecture.rounds)
-        learner._fitted, learner._kept = cls._build(architecture.width), architecture.rounds
+        learner = cls(rounds=architecture.rounds, tuning=architecture.shape)
+        learner._fitted, learner._kept = learner._build(architecture.width), architecture.rounds
         learner._fitted.load_state_dict(tensors)
         learner._fitted.eval()
         return learner
 
-    @classmethod
-    def _build(cls, width: int) -> nn.Module:
-        return cls.network(width, cls.lookback)
+    def _build(self, width: int) -> nn.Module:
+        return self.network(width, self.lookback, **self.shape)
 
     @property
     def fitted(self) -> nn.Module:
@@ -84,7 +88,7 @@ class SequenceNetwork:
 
     def save(self, path: str) -> str:
         """Write `path` + ".safetensors" and return that name."""
-        architecture = Architecture(self.kind, self.fitted.scaling.mean.numel(), self.lookback, self._kept)
+        architecture = Architecture(self.kind, self.fitted.scaling.mean.numel(), self.lookback, self._kept, self.shape)
         target = Path(f"{path}.{self.suffix}")
         target.write_bytes(weights_file.write(self.fitted, architecture))
         return str(target)

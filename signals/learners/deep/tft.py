@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from signals.learners.deep.scaling import Scaling
 
-HIDDEN = 8
+HEAD_SIZE = 2
 HEADS = 4
 DROPOUT = 0.2
 
@@ -21,9 +21,9 @@ DROPOUT = 0.2
 class GatedSkip(nn.Module):
     """LayerNorm(skip + GLU(x)): a gated linear unit (5) that can shut its block off, added to what came in."""
 
-    def __init__(self, entering: int, size: int) -> None:
+    def __init__(self, entering: int, size: int, dropout: float) -> None:
         super().__init__()
-        self.drop = nn.Dropout(DROPOUT)
+        self.drop = nn.Dropout(dropout)
         self.gate = nn.Linear(entering, 2 * size)
         self.norm = nn.LayerNorm(size)
 
@@ -34,11 +34,11 @@ class GatedSkip(nn.Module):
 class GatedResidual(nn.Module):
     """Gated residual network (2)-(4): a non-linear step that is taken only as far as it helps."""
 
-    def __init__(self, entering: int, size: int, leaving: int) -> None:
+    def __init__(self, entering: int, size: int, leaving: int, dropout: float) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(entering, size), nn.Linear(size, size)
         self.skip = nn.Identity() if entering == leaving else nn.Linear(entering, leaving)
-        self.out = GatedSkip(size, leaving)
+        self.out = GatedSkip(size, leaving, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.second(functional.elu(self.first(x))), self.skip(x))
@@ -47,7 +47,7 @@ class GatedResidual(nn.Module):
 class EachResidual(nn.Module):
     """One gated residual network (2)-(4) for each of `width` variables, computed together: [..., width, size] in and out."""
 
-    def __init__(self, width: int, size: int) -> None:
+    def __init__(self, width: int, size: int, dropout: float) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(size)
 
@@ -57,7 +57,7 @@ class EachResidual(nn.Module):
         self.first, self.first_bias = weights(size)
         self.second, self.second_bias = weights(size)
         self.gate, self.gate_bias = weights(2 * size)
-        self.drop = nn.Dropout(DROPOUT)
+        self.drop = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(size)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,11 +70,11 @@ class EachResidual(nn.Module):
 class VariableSelection(nn.Module):
     """Variable selection network (6)-(8): each bar's features, weighted by how much they matter at that bar."""
 
-    def __init__(self, width: int, size: int) -> None:
+    def __init__(self, width: int, size: int, dropout: float) -> None:
         super().__init__()
         self.scale, self.shift = nn.Parameter(torch.empty(width, size).uniform_(-1.0, 1.0)), nn.Parameter(torch.zeros(width, size))
-        self.each = EachResidual(width, size)
-        self.weigh = GatedResidual(width * size, size, width)
+        self.each = EachResidual(width, size, dropout)
+        self.weigh = GatedResidual(width * size, size, width, dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[..., width] to ([..., size], weights [..., width] that add up to 1)."""
@@ -105,18 +105,19 @@ class InterpretableAttention(nn.Module):
 class FusionNetwork(nn.Module):
     """[m, length, k] to log-odds [m]."""
 
-    def __init__(self, width: int, length: int) -> None:
+    def __init__(self, width: int, length: int, *, head_size: int = HEAD_SIZE, dropout: float = DROPOUT) -> None:
         super().__init__()
+        size = HEADS * head_size
         self.scaling = Scaling(width)
-        self.select = VariableSelection(width, HIDDEN)
-        self.memory = nn.LSTM(HIDDEN, HIDDEN, batch_first=True)
-        self.after_memory = GatedSkip(HIDDEN, HIDDEN)
-        self.enrich = GatedResidual(HIDDEN, HIDDEN, HIDDEN)
-        self.attend = InterpretableAttention(HIDDEN, HEADS)
-        self.after_attention = GatedSkip(HIDDEN, HIDDEN)
-        self.refine = GatedResidual(HIDDEN, HIDDEN, HIDDEN)
-        self.after_all = GatedSkip(HIDDEN, HIDDEN)
-        self.answer = nn.Linear(HIDDEN, 1)
+        self.select = VariableSelection(width, size, dropout)
+        self.memory = nn.LSTM(size, size, batch_first=True)
+        self.after_memory = GatedSkip(size, size, dropout)
+        self.enrich = GatedResidual(size, size, size, dropout)
+        self.attend = InterpretableAttention(size, HEADS)
+        self.after_attention = GatedSkip(size, size, dropout)
+        self.refine = GatedResidual(size, size, size, dropout)
+        self.after_all = GatedSkip(size, size, dropout)
+        self.answer = nn.Linear(size, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         chosen, _ = self.select(self.scaling(x))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from signals.learners.deep.scaling import Scaling
 
-HIDDEN = 32
+HEAD_SIZE = 8
 HEADS = 4
 LAYERS = 2
 DROPOUT = 0.2
@@ -25,15 +25,16 @@ def positions(length: int, size: int) -> Tensor:
 class TransformerNetwork(nn.Module):
     """[m, length, k] to log-odds [m]."""
 
-    def __init__(self, width: int, length: int) -> None:
+    def __init__(self, width: int, length: int, *, head_size: int = HEAD_SIZE, layers: int = LAYERS, dropout: float = DROPOUT) -> None:
         super().__init__()
+        size = HEADS * head_size
         self.scaling = Scaling(width)
-        self.embed = nn.Linear(width, HIDDEN)
-        self.register_buffer("places", positions(length, HIDDEN), persistent=False)
-        layer = nn.TransformerEncoderLayer(HIDDEN, HEADS, 2 * HIDDEN, DROPOUT, activation="gelu", batch_first=True, norm_first=True)
+        self.embed = nn.Linear(width, size)
+        self.register_buffer("places", positions(length, size), persistent=False)
+        layer = nn.TransformerEncoderLayer(size, HEADS, 2 * size, dropout, activation="gelu", batch_first=True, norm_first=True)
         layer.self_attn.dropout = 0.0  # dropped out attention is several times slower on a CPU; the rest of the layer is dropped out
-        self.encode = nn.TransformerEncoder(layer, LAYERS, norm=nn.LayerNorm(HIDDEN), enable_nested_tensor=False)
-        self.answer = nn.Linear(HIDDEN, 1)
+        self.encode = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(size), enable_nested_tensor=False)
+        self.answer = nn.Linear(size, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.answer(self.encode(self.embed(self.scaling(x)) + self.places)[:, -1]).squeeze(-1)

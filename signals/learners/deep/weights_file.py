@@ -11,12 +11,14 @@ KEY = "architecture"
 
 
 class Architecture(NamedTuple):
-    """What builds the network again: its kind, features per bar, bars per window; and the passes it was fitted for."""
+    """What builds the network again: its kind, features per bar, bars per window; the passes it was fitted for; and of its constructor's other
+    arguments those that were set."""
 
     kind: str
     width: int
     length: int
     rounds: int
+    shape: dict[str, float]
 
 
 def write(network: nn.Module, architecture: Architecture) -> bytes:
@@ -30,9 +32,8 @@ def read(data: bytes, kind: str) -> tuple[Architecture, dict[str, Tensor]]:
     tensors = safetensors.torch.load(data)
     size = int.from_bytes(data[:HEADER_BYTES], "little")
     header: dict[str, Any] = json.loads(data[HEADER_BYTES : HEADER_BYTES + size])
-    architecture = Architecture(
-        **json.loads(header.get("__metadata__", {}).get(KEY, "{}")) or {"kind": "", "width": 0, "length": 0, "rounds": 0}
-    )
+    nothing = {"kind": "", "width": 0, "length": 0, "rounds": 0, "shape": {}}
+    architecture = Architecture(**{**nothing, **json.loads(header.get("__metadata__", {}).get(KEY, "{}"))})
     if architecture.kind != kind:
         raise ValueError(f"it holds a network of kind {architecture.kind or 'unknown'!r}")
     return architecture, tensors

@@ -49,7 +49,8 @@ class Binned(NamedTuple):
 
 def train(x: Rows, y: Labels, weight: Weights, valid: Validation | None, budget: Budget) -> Fitted:
     """Stops early on `valid` when given and keeps the trees up to the best round, at least LEAST_ROUNDS; else grows all rounds."""
-    trees = HistGradientBoostingClassifier(max_iter=budget.rounds, random_state=budget.seed, early_stopping=False, **PARAMS)
+    params = {**PARAMS, **budget.tuning}
+    trees = HistGradientBoostingClassifier(max_iter=budget.rounds, random_state=budget.seed, early_stopping=False, **params)
     model = Binned(trees, [_ends(x[:, k]) for k in range(x.shape[1])])
     if valid is None:
         trees.fit(model.numbers(x), y, sample_weight=weight)

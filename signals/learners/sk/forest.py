@@ -27,7 +27,7 @@ LEAST_GAIN = 1e-4
 
 def train(x: Rows, y: Labels, weight: Weights, valid: Validation | None, budget: Budget) -> Fitted:
     """Grows all rounds, or, when `valid` is given, until `patience` more trees gain nothing there; keeps at least LEAST_ROUNDS."""
-    forest = RandomForestClassifier(n_estimators=budget.rounds, random_state=budget.seed, **PARAMS)
+    forest = RandomForestClassifier(n_estimators=budget.rounds, random_state=budget.seed, **{**PARAMS, **budget.tuning})
     if valid is None:
         return _fitted(forest.fit(x, y, sample_weight=weight))
     forest.set_params(warm_start=True)

@@ -1,5 +1,6 @@
 """The learner's interface around an estimator that becomes an ONNX file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -25,8 +26,16 @@ class OnnxLearner:
     lookback: ClassVar[int] = 1
     train: "ClassVar[staticmethod[[Rows, Labels, Weights, Validation | None, Budget], Fitted]]"
 
-    def __init__(self, *, rounds: int = 200, patience: int = 25, seed: int = 7, file: OnnxFile | None = None) -> None:
-        self.budget = Budget(rounds, patience, seed)
+    def __init__(
+        self,
+        *,
+        rounds: int = 200,
+        patience: int = 25,
+        seed: int = 7,
+        tuning: Mapping[str, float] | None = None,
+        file: OnnxFile | None = None,
+    ) -> None:
+        self.budget = Budget(rounds, patience, seed, dict(tuning or {}))
         self._file = file
 
     @classmethod

@@ -14,8 +14,7 @@ from signals.ensemble import log_loss
 from signals.learners.sk.fitted import Budget, Fitted, Graph, Labels, Rows, Validation, Weights
 from signals.ports import CHECKPOINT
 
-PARAMS: dict[str, Any] = {"hidden_layer_sizes": (32,), "alpha": 0.01, "learning_rate_init": 1e-3}
-BATCH = 512
+PARAMS: dict[str, Any] = {"hidden_units": 32, "alpha": 0.01, "learning_rate_init": 1e-3, "batch_size": 512}
 LEAST_ROUNDS = 3
 
 
@@ -26,7 +25,9 @@ def train(x: Rows, y: Labels, weight: Weights, valid: Validation | None, budget:
     prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     z = prepare.fit_transform(x)
     held = None if valid is None else prepare.transform(valid[0])
-    net = MLPClassifier(batch_size=min(BATCH, x.shape[0]), random_state=budget.seed, **PARAMS)
+    params = {**PARAMS, **budget.tuning}
+    units, batch = params.pop("hidden_units"), min(params.pop("batch_size"), x.shape[0])
+    net = MLPClassifier(hidden_layer_sizes=(units,), batch_size=batch, random_state=budget.seed, **params)
     best, best_round, kept = np.inf, 0, net
     for number in range(1, budget.rounds + 1):
         CHECKPOINT.get()()
