@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
 
 from backtesting import events, runs
 from backtesting.models import LookaheadCheck
 from exchanges import candles
-from exchanges.models import JobStatus, Market, Provenance
+from exchanges.models import Market, Provenance
 from signals import registry, strategies
 from signals.models import ModelVersion, StrategyConfig
-from traderai.lib import clock
+from traderai.lib import jobs
 from traderai.lib.errors import UserError
 from traderai.lib.events import send_after_commit
+from traderai.lib.jobs import UNFINISHED, Claim, Withdrawn
 
 if TYPE_CHECKING:
     from backtesting import lookahead, preparation
@@ -43,10 +43,6 @@ MARKETS = 3
 
 class NotCheckable(UserError):
     """The strategy cannot be examined as asked."""
-
-
-class Withdrawn(Exception):
-    """The row was removed or ended while it was worked on."""
 
 
 def may_start(user: Any, strategy: str) -> bool:
@@ -108,53 +104,31 @@ def execute(check_id: int, *, progress: Progress | None = None) -> LookaheadChec
 
     progress -- called with the stage and the share that is done, 0 to 1
     """
-    now = clock.now()
-    won = LookaheadCheck.objects.filter(pk=check_id, status=JobStatus.QUEUED).update(
-        status=JobStatus.RUNNING, started_at=now, heartbeat_at=now, error="", progress=0.0, stage="Starting"
-    )
-    check = LookaheadCheck.objects.select_related("model").get(pk=check_id)
-    if not won:
-        return check
+    rows = LookaheadCheck.objects.select_related("model")
+    held = Claim.take(rows, check_id)
+    if held is None:
+        return rows.get(pk=check_id)
 
     def tell(stage: str, share: float) -> None:
-        if not _running(check_id).update(stage=stage, progress=share, heartbeat_at=clock.now()):
-            raise Withdrawn
+        held.beat(stage=stage, progress=share)
         if progress:
             progress(stage, share)
 
     try:
-        _keep(check, _examine(check, tell))
+        with held.ending():
+            _keep(held, _examine(held.row, tell))
     except Withdrawn:
         log.info("look-ahead check was withdrawn while it ran", check=check_id)
-    except Exception as error:
-        expected = isinstance(error, UserError)
-        text = (
-            error.message if isinstance(error, UserError) else f"It failed unexpectedly ({type(error).__name__}); the log has the details."
-        )
-        _running(check_id).update(status=JobStatus.FAILED, error=text, finished_at=clock.now())
-        if not expected:
-            log.exception("look-ahead check failed", check=check_id)
-        raise
-    except BaseException:  # Ctrl-C: nobody waits for it any more
-        _running(check_id).update(status=JobStatus.CANCELLED, error="Stopped while it ran.", finished_at=clock.now())
-        raise
-    return LookaheadCheck.objects.select_related("model").filter(pk=check_id).first() or check
+    return rows.filter(pk=check_id).first() or held.row
 
 
 def sweep() -> int:
     """Queue again what a killed worker left, and wake what was never started. Returns how many checks were woken."""
-    stale = clock.now() - STALE_AFTER
-    LookaheadCheck.objects.filter(status=JobStatus.RUNNING, heartbeat_at__lt=stale).update(status=JobStatus.QUEUED, stage="Waiting again")
-    waiting = LookaheadCheck.objects.filter(status=JobStatus.QUEUED).filter(Q(heartbeat_at__lt=stale) | Q(created_at__lt=stale))
     with transaction.atomic():
-        ids = list(waiting.order_by("pk").values_list("pk", flat=True))
+        ids = jobs.wake(LookaheadCheck.objects.all(), silent_for=STALE_AFTER)
         for check_id in ids:
             send_after_commit(events.lookahead_requested, check_id=check_id)
     return len(ids)
-
-
-def _running(check_id: int) -> QuerySet[LookaheadCheck]:
-    return LookaheadCheck.objects.filter(pk=check_id, status=JobStatus.RUNNING)
 
 
 # --- what may be asked
@@ -274,14 +248,10 @@ def said(decided: "preparation.Decided") -> "lookahead.Said":
     return lookahead.Said(decided.features.names, decided.features.values, tuple(columns), np.column_stack(list(columns.values())))
 
 
-def _keep(check: LookaheadCheck, reports: list[dict[str, Any]]) -> None:
+def _keep(held: Claim[LookaheadCheck], reports: list[dict[str, Any]]) -> None:
     """Store the result, and forget those before it."""
-    passed = not any(report["findings"] for report in reports)
+    check = held.row
     with transaction.atomic():
-        done = _running(check.pk).update(
-            status=JobStatus.DONE, stage="Done", progress=1.0, passed=passed, findings={"markets": reports}, finished_at=clock.now()
-        )
-        if not done:
-            raise Withdrawn
+        held.finish(passed=not any(report["findings"] for report in reports), findings={"markets": reports})
         older = LookaheadCheck.objects.filter(strategy=check.strategy, model=check.model, pk__lt=check.pk)
-        older.exclude(status__in=(JobStatus.QUEUED, JobStatus.RUNNING)).delete()
+        older.exclude(status__in=UNFINISHED).delete()

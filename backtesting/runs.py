@@ -13,19 +13,19 @@ import numpy as np
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
 
 from backtesting import events
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
-from exchanges.models import JobStatus, Market, Provenance
+from exchanges.models import Market, Provenance
 from exchanges.risk import profiles
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import registry, strategies
 from signals.models import ModelVersion
-from traderai.lib import clock
+from traderai.lib import clock, jobs
 from traderai.lib.errors import UserError
 from traderai.lib.events import send_after_commit
+from traderai.lib.jobs import UNFINISHED, Claim, Withdrawn
 
 if TYPE_CHECKING:
     from backtesting import kernel, reporting
@@ -43,10 +43,6 @@ DAY_MS = 86_400_000
 
 class NotRunnable(UserError):
     """The backtest cannot be run as asked."""
-
-
-class Withdrawn(Exception):
-    """The row was removed or ended while its simulation ran: there is nobody to tell."""
 
 
 def start(
@@ -83,8 +79,7 @@ def start(
     if start_ms is not None and start_ms == judged.oos_start_ms // DAY_MS * DAY_MS:
         start_ms = judged.oos_start_ms  # the day on which out-of-sample time begins means that moment
     _check_span(judged, markets, start_ms, end_ms)
-    unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
-    if user is not None and BacktestRun.objects.for_user(user).filter(status__in=unfinished).count() >= MOST_UNFINISHED:
+    if user is not None and BacktestRun.objects.for_user(user).filter(status__in=UNFINISHED).count() >= MOST_UNFINISHED:
         raise NotRunnable(f"{MOST_UNFINISHED} of your backtests are still waiting or running; let one finish or remove it first")
     if any((market.provenance == Provenance.SIMULATED) != (judged.provenance == Provenance.SIMULATED) for market in markets):
         raise NotRunnable(
@@ -113,50 +108,28 @@ def execute(run_id: int, *, progress: Progress | None = None) -> BacktestRun:
 
     progress -- called with the stage and the share that is done, 0 to 1
     """
-    now = clock.now()
-    won = BacktestRun.objects.filter(pk=run_id, status=JobStatus.QUEUED).update(
-        status=JobStatus.RUNNING, started_at=now, heartbeat_at=now, error="", progress=0.0, stage="Starting"
-    )
-    run = BacktestRun.objects.select_related("model").get(pk=run_id)
-    if not won:
-        return run
+    rows = BacktestRun.objects.select_related("model")
+    held = Claim.take(rows, run_id)
+    if held is None:
+        return rows.get(pk=run_id)
 
     def tell(stage: str, share: float) -> None:
-        if not _running(run_id).update(stage=stage, progress=share, heartbeat_at=clock.now()):
-            raise Withdrawn
+        held.beat(stage=stage, progress=share)
         if progress:
             progress(stage, share)
 
     try:
-        _simulate(run, tell)
+        with held.ending():
+            _simulate(held, tell)
     except Withdrawn:
         log.info("backtest was withdrawn while it ran", run=run_id)
-    except Exception as error:
-        expected = isinstance(error, UserError)
-        text = (
-            error.message if isinstance(error, UserError) else f"It failed unexpectedly ({type(error).__name__}); the log has the details."
-        )
-        _running(run_id).update(status=JobStatus.FAILED, error=text, finished_at=clock.now())
-        if not expected:
-            log.exception("backtest failed", run=run_id)
-        raise
-    except BaseException:  # Ctrl-C: nobody waits for it any more
-        _running(run_id).update(status=JobStatus.CANCELLED, error="Stopped while it ran.", finished_at=clock.now())
-        raise
-    return run
-
-
-def _running(run_id: int) -> QuerySet[BacktestRun]:
-    return BacktestRun.objects.filter(pk=run_id, status=JobStatus.RUNNING)
+    return rows.filter(pk=run_id).first() or held.row
 
 
 def sweep() -> int:
     """Queue again what a killed worker left running, and wake what was never started. Returns how many runs were woken."""
-    stale = clock.now() - STALE_AFTER
-    BacktestRun.objects.filter(status=JobStatus.RUNNING, heartbeat_at__lt=stale).update(status=JobStatus.QUEUED, stage="Waiting again")
-    waiting = BacktestRun.objects.filter(status=JobStatus.QUEUED).filter(Q(heartbeat_at__lt=stale) | Q(created_at__lt=stale))
     with transaction.atomic():
-        ids = list(waiting.order_by("pk").values_list("pk", flat=True))
+        ids = jobs.wake(BacktestRun.objects.all(), silent_for=STALE_AFTER)
         for run_id in ids:
             send_after_commit(events.backtest_requested, run_id=run_id)
     return len(ids)
@@ -228,9 +201,10 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 # --- simulation
 
 
-def _simulate(run: BacktestRun, tell: Progress) -> None:
+def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     from backtesting import kernel, preparation, reporting  # numba, TA-Lib: seconds that only a worker spends
 
+    run = held.row
     assert run.model is not None
     profile, template = profiles.profile(run.risk_profile), strategies.template(TEMPLATE)
     markets = [candles.find_market(symbol, venue=run.venue_slug) for symbol in run.symbols]
@@ -248,28 +222,29 @@ def _simulate(run: BacktestRun, tell: Progress) -> None:
     result = kernel.simulate(bars, candidates, preparation.specs(markets), rules)
     tell("Counting", 0.95)
     report = reporting.report(run, markets, prepared, bars, candidates, result, template, profile)
-    _store(run, markets, bars, candidates, result, report)
+    _store(held, markets, bars, candidates, result, report)
 
 
 def _store(
-    run: BacktestRun,
+    held: Claim[BacktestRun],
     markets: Sequence[Market],
     bars: "kernel.Bars",
     candidates: "kernel.Candidates",
     result: "kernel.Result",
     report: "reporting.Report",
 ) -> None:
-    rows = _trade_rows(run, markets, bars, candidates, result.trades)
-    bar_ms = TIMEFRAME_MS[run.timeframe]
+    run = held.row
+    trades = _trade_rows(run, markets, bars, candidates, result.trades)
     with transaction.atomic():
-        if not _running(run.pk).select_for_update().exists():
-            raise Withdrawn
+        held.finish(
+            start_ms=int(result.times[0]),
+            end_ms=int(result.times[-1]) + TIMEFRAME_MS[run.timeframe],
+            metrics=report.metrics,
+            equity=report.equity,
+            params=report.params,
+        )
         BacktestTrade.objects.filter(run=run).delete()
-        BacktestTrade.objects.bulk_create(rows, batch_size=CHUNK)
-        run.start_ms, run.end_ms = int(result.times[0]), int(result.times[-1]) + bar_ms
-        run.metrics, run.equity, run.params = report.metrics, report.equity, report.params
-        run.status, run.progress, run.stage, run.finished_at = JobStatus.DONE, 1.0, "Done", clock.now()
-        run.save(update_fields=["start_ms", "end_ms", "metrics", "equity", "params", "status", "progress", "stage", "finished_at"])
+        BacktestTrade.objects.bulk_create(trades, batch_size=CHUNK)
 
 
 def _trade_rows(

@@ -2,10 +2,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from exchanges.models import JobStatus
 from signals.models import ModelVersion
-
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+from traderai.lib.jobs import UNFINISHED, Job, JobStatus
 
 
 class LookaheadCheckQuerySet(models.QuerySet["LookaheadCheck"]):
@@ -17,7 +15,7 @@ class LookaheadCheckQuerySet(models.QuerySet["LookaheadCheck"]):
         return self.filter(strategy=strategy, model=model).select_related("model").order_by("-id").first()
 
 
-class LookaheadCheck(models.Model):
+class LookaheadCheck(Job):
     """One look at whether a strategy with a model knows the future or too little of the past: a job, and its findings. Only the newest is kept."""
 
     strategy = models.SlugField(help_text="A key of signals.strategies.")
@@ -27,19 +25,11 @@ class LookaheadCheck(models.Model):
     bars = models.PositiveIntegerField(help_text="The newest so many of each market.")
     cuts = models.PositiveSmallIntegerField(help_text="Ends at which the data of each market is cut off.")
     provenance = models.CharField(max_length=10, blank=True)
-    status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
-    stage = models.CharField(max_length=80, blank=True)
-    progress = models.FloatField(default=0.0, help_text="0 to 1")
     passed = models.BooleanField(null=True, blank=True, help_text="Nothing moved.")
     findings = models.JSONField(
         default=dict, blank=True, help_text="{markets: [a backtesting.lookahead.Report each]}, times in ms, open of the bar."
     )
-    error = models.TextField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = LookaheadCheckQuerySet.as_manager()
 
@@ -54,7 +44,3 @@ class LookaheadCheck(models.Model):
 
     def __str__(self) -> str:
         return f"look-ahead check {self.pk} of {self.strategy} ({self.status})"
-
-    @property
-    def is_unfinished(self) -> bool:
-        return self.status in UNFINISHED

@@ -2,10 +2,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from exchanges.models import JobStatus
 from exchanges.risk.profiles import PROFILES
 from signals.models import ModelVersion
 from signals.models.strategy import RISK_CHOICES
+from traderai.lib.jobs import Job, JobStatus
 
 
 class BacktestRunQuerySet(models.QuerySet["BacktestRun"]):
@@ -13,7 +13,7 @@ class BacktestRunQuerySet(models.QuerySet["BacktestRun"]):
         return self.filter(user=user)
 
 
-class BacktestRun(models.Model):
+class BacktestRun(Job):
     """One simulation: its settings, its job state, its figures. Figures always come with span and sample size."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="backtests")
@@ -29,18 +29,10 @@ class BacktestRun(models.Model):
     start_ms = models.BigIntegerField(null=True, blank=True, help_text="Open of the first simulated bar.")
     end_ms = models.BigIntegerField(null=True, blank=True, help_text="Close of the last simulated bar.")
     provenance = models.CharField(max_length=10, blank=True)
-    status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
-    stage = models.CharField(max_length=80, blank=True)
-    progress = models.FloatField(default=0.0)
     metrics = models.JSONField(default=dict, blank=True)
     equity = models.JSONField(
         default=dict, blank=True, help_text="{timestamps: [ms], equity: [...], drawdown_pct: [...]}, thinned for the chart."
     )
-    error = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = BacktestRunQuerySet.as_manager()
 

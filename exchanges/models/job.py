@@ -3,15 +3,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from exchanges.models.venue import Venue
-
-
-class JobStatus(models.TextChoices):
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    PAUSED = "paused", "Paused"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+from traderai.lib.jobs import JobStatus
 
 
 class BackfillJob(models.Model):

@@ -2,7 +2,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from exchanges.models import JobStatus
+from traderai.lib.jobs import Job, JobStatus
 
 
 class ModelStatus(models.TextChoices):
@@ -65,26 +65,16 @@ class ModelVersion(models.Model):
         return f"{self.scope} v{self.version} ({self.status})"
 
 
-class TrainingRun(models.Model):
+class TrainingRun(Job):
     """One asked-for training: a job with progress. It ends with a model, or with an error that says what to do."""
 
     symbols = models.JSONField()
     params = models.JSONField(default=dict, blank=True)
-    status = models.CharField(max_length=10, choices=JobStatus, default=JobStatus.QUEUED)
-    stage = models.CharField(max_length=80, blank=True)
-    progress = models.FloatField(default=0.0, help_text="0 to 1")
-    error = models.TextField(blank=True)
     subject = models.CharField(max_length=64, blank=True, help_text="SHA-256 of scope, venue and symbols: what it is about.")
     is_alone = models.BooleanField(default=True, help_text="No second run with this subject and this mark waits or works beside it.")
     model = models.ForeignKey(ModelVersion, models.SET_NULL, null=True, blank=True, related_name="runs")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     reason = models.CharField(max_length=300, blank=True, help_text="Why it was asked for, when nobody did.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(
-        null=True, blank=True, help_text="The worker's sign of life, and what proves that the run is its own."
-    )
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

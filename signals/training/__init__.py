@@ -3,7 +3,7 @@
 from signals.training.diary import KEPT_LINES, note
 from signals.training.jobs import AlreadyTraining, Pace, cancel, check, pace, queue, restart, start, sweep
 from signals.training.params import TrainingParams
-from signals.training.worker import MAX_RESTARTS, STALE_AFTER, NotStartable, TrainingCancelled, run
+from signals.training.worker import MAX_RESTARTS, STALE_AFTER, NotStartable, run
 
 __all__ = [
     "KEPT_LINES",
@@ -12,7 +12,6 @@ __all__ = [
     "AlreadyTraining",
     "NotStartable",
     "Pace",
-    "TrainingCancelled",
     "TrainingParams",
     "cancel",
     "check",

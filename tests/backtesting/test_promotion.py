@@ -25,10 +25,10 @@ def newcomer(champion, learners):
 
 @pytest.fixture
 def moving_market():
-    """Two bars close in the moment in which a backtest is done."""
+    """Two bars close between one backtest and the next."""
 
-    def close_bars(instance, **_):
-        if instance.status == "done":
+    def close_bars(created, **_):
+        if created and BacktestRun.objects.filter(status="done").exists():
             price = 2_000.0
             scenes.next_bars(candles.find_market(BTC), [(price, price, price, price)] * 2)
 

@@ -22,6 +22,7 @@ from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
 from tests.signals.series import HOUR_MS, make_series
 from traderai.lib import clock
 from traderai.lib.errors import UserError
+from traderai.lib.jobs import Withdrawn
 
 pytestmark = pytest.mark.django_db
 BOTH = ["BTC/USDT:USDT", "ETH/USDT:USDT"]
@@ -320,7 +321,7 @@ def test_a_cancelled_run_stops_at_its_next_step_and_registers_nothing(model_dir:
         if share > 0.3:
             training.cancel(run.pk)
 
-    with pytest.raises(training.TrainingCancelled):
+    with pytest.raises(Withdrawn):
         training.run(run.pk, progress=cancel_soon)
     run.refresh_from_db()
     assert run.status == JobStatus.CANCELLED

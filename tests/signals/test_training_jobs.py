@@ -19,6 +19,7 @@ from signals.training.jobs import UNCLAIMED_S
 from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
 from tests.signals.series import make_series
 from traderai.lib import clock
+from traderai.lib.jobs import Withdrawn
 
 pytestmark = pytest.mark.django_db
 BOTH = ["BTC/USDT:USDT", "ETH/USDT:USDT"]
@@ -156,7 +157,7 @@ def test_a_worker_that_was_taken_for_dead_registers_nothing():
         if share > 0.5:
             TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=clock.now())
 
-    with pytest.raises(training.TrainingCancelled, match="taken it over"):
+    with pytest.raises(Withdrawn, match="taken it over"):
         training.run(run.pk, progress=taken_over)
     run.refresh_from_db()
     assert run.status == JobStatus.RUNNING, "it is the other worker's to end"

@@ -12,6 +12,7 @@ django.setup()
 from signals import training  # noqa: E402
 from signals.learners import DEFAULT, learner  # noqa: E402
 from signals.training import pipeline  # noqa: E402, F401
+from traderai.lib.jobs import Withdrawn  # noqa: E402
 
 CANCELLED = 3
 
@@ -19,7 +20,7 @@ CANCELLED = 3
 def work(run_id: int) -> int:
     try:
         training.run(run_id)
-    except training.TrainingCancelled:
+    except Withdrawn:
         return CANCELLED
     return 0
 
