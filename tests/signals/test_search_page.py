@@ -82,7 +82,7 @@ def test_it_starts_a_search(staff, sam, btc):
         ("workers", "99", "from 1 to 32"),
         ("folds", "77", "from 2 to 10"),
         ("symbols", [], "Choose at least one"),
-        ("learners", ["mlp"], "none of them has parameters to search"),
+        ("learners", ["oracle"], "is not one of the available choices"),
     ],
 )
 def test_what_it_cannot_be_asked_for_is_said_beside_the_field(staff, btc, field, value, said):

@@ -2,27 +2,22 @@
 
 import os
 import random
-import select
 import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from exchanges.models import JobStatus
 from signals import registry, training
 from signals.models import ModelVersion, TrainingRun
-from tests.databases import database_url
+from tests.signals import nursery
 from tests.signals.markets import make_pair
+from tests.signals.nursery import wait_for
 from traderai.lib import clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROOT = Path(__file__).resolve().parents[2]
 BOTH = ["BTC/USDT:USDT", "ETH/USDT:USDT"]
 KILLS = int(os.environ.get("TRAINING_KILLS", "4"))
 SEED = int(os.environ.get("TRAINING_SEED", "7"))
@@ -37,63 +32,24 @@ def _by_hand(monkeypatch):
     monkeypatch.setattr("signals.receivers.nudge", lambda *_, **__: None)
 
 
-class Worker:
-    """A worker process of tests.signals.trainer."""
-
-    def __init__(self, nursery: subprocess.Popen[bytes], run: TrainingRun) -> None:
-        self.nursery = nursery
-        nursery.stdin.write(f"{run.pk}\n".encode())
-        self.pid = int(nursery.stdout.readline())
-
-    @property
-    def is_over(self) -> bool:
-        return bool(select.select([self.nursery.stdout], [], [], 0)[0])
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-
-    def wait(self) -> int:
-        """Its exit status: negative when a signal ended it."""
-        assert select.select([self.nursery.stdout], [], [], 120)[0]
-        return int(self.nursery.stdout.readline())
-
-
 @pytest.fixture(scope="module")
-def nursery(django_db_setup):
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": database_url()}
-    command = [sys.executable, "-m", "tests.signals.trainer"]
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-    yield process
-    process.stdin.close()
-    process.kill()
-    process.wait()
-    process.stdout.close()
+def children(django_db_setup):
+    with nursery.opened() as opened:
+        yield opened
 
 
 @pytest.fixture
-def trainer(nursery):
+def trainer(children):
     """trainer(run): a process that works on it."""
     started = []
 
-    def begin(run: TrainingRun) -> Worker:
-        started.append(Worker(nursery, run))
+    def begin(run: TrainingRun) -> nursery.Worker:
+        started.append(children.begin("training", run.pk))
         return started[-1]
 
     yield begin
     for worker in started:
         worker.kill()
-
-
-def wait_for(what, worker: Worker) -> bool:
-    """False when the worker was over before."""
-    deadline = time.monotonic() + 120
-    while not what():
-        if worker.is_over:
-            return False
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    return True
 
 
 def assert_whole(run: TrainingRun) -> None:

@@ -1,8 +1,9 @@
-"""A process that has loaded all that training needs and makes a worker of its own for each run it is told to: workers are killed one after the
-other, and nobody waits for imports again. It reads run ids, and writes each worker's process id and, when it is over, its exit status.
+"""A process that has loaded all that training needs and makes a worker of its own for each job it is told of: workers are killed, and nobody
+waits for imports again. It reads "training ID" and "search ID"; it writes each worker's process id, and when it is over the id and its exit status.
 """
 
 import os
+import signal
 import sys
 
 import django
@@ -11,38 +12,59 @@ django.setup()
 
 from signals import training  # noqa: E402
 from signals.learners import DEFAULT, learner  # noqa: E402
+from signals.search import lane  # noqa: E402
 from signals.training import pipeline  # noqa: E402, F401
 from traderai.lib.jobs import Withdrawn  # noqa: E402
 
 CANCELLED = 3
 
 
-def work(run_id: int) -> int:
+def work(what: str, pk: int) -> int:
+    if what == "search":
+        lane.run(pk)
+        return 0
     try:
-        training.run(run_id)
+        training.run(pk)
     except Withdrawn:
         return CANCELLED
     return 0
 
 
-def say(number: int) -> None:
-    sys.stdout.write(f"{number}\n")
+def say(*numbers: int) -> None:
+    sys.stdout.write(" ".join(map(str, numbers)) + "\n")
     sys.stdout.flush()
+
+
+def bury(*_: object) -> None:
+    """Tell of every worker that is over."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        say(pid, os.waitstatus_to_exitcode(status))
 
 
 def main() -> None:
     for kind in DEFAULT:
         learner(kind)
+    signal.signal(signal.SIGCHLD, bury)
     for line in sys.stdin:
+        what, pk = line.split()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # a worker begins before it ends, in what is written, too
         pid = os.fork()
         if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
             status = 1
             try:
-                status = work(int(line))
+                status = work(what, int(pk))
             finally:
                 os._exit(status)
         say(pid)
-        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
 
 
 if __name__ == "__main__":
