@@ -65,11 +65,26 @@ def expected_maximum(trials: int, variance: float) -> float:
 def deflated_sharpe(seen: Moments, *, trials: int, variance: float | None = None) -> float:
     """The chance that the true ratio is above zero, knowing that it is the best of `trials` (2014, equation 2).
 
-    variance -- of the ratios of all trials. None: what ratios without skill vary by in samples of this length, 1 / (n - 1), the least that
-    trials which differ at all can vary by.
+    variance -- of the ratios of all trials. None: what the ratios of independent trials without skill vary by in samples of this length.
     """
-    spread = 1.0 / (seen.n - 1) if variance is None else variance
-    return probabilistic_sharpe(seen, expected_maximum(trials, spread))
+    return probabilistic_sharpe(seen, expected_maximum(trials, chance_variance(seen.n) if variance is None else variance))
+
+
+def chance_variance(n: int) -> float:
+    """What ratios of n independent returns without skill vary by: 1 / (n - 1), variance_of_sharpe at a ratio of 0."""
+    return 1.0 / (n - 1)
+
+
+def prudent_variance(n: int, measured: float | None) -> float:
+    """The variance to deflate by: what was measured among the trials' ratios, and never less than chance_variance(n).
+
+    Equally correlated ratios are a part that all share and an own part each. Choosing the highest chooses among the own parts alone, and the
+    variance among the trials is theirs, so a measured one would already count correlated trials for what they are. It is not trusted
+    downwards: a search draws its trials towards the good ones and cuts the bad ones short, and the variance of the better half lets twice
+    as many worthless winners pass as promised (tests/signals/test_deflated.py). So correlated trials are deflated as if each were a try of
+    its own: too much rather than too little.
+    """
+    return chance_variance(n) if measured is None else max(measured, chance_variance(n))
 
 
 def least_returns(seen: Moments, *, benchmark: float = 0.0, confidence: float = 0.95) -> float | None:

@@ -48,6 +48,11 @@ class SearchTrial(models.Model):
     state = models.CharField(max_length=8, choices=TrialState, default=TrialState.RUNNING)
     folds = models.JSONField(default=list, help_text="Skill of each fold so far.")
     value = models.FloatField(null=True, blank=True, help_text="Mean skill of the folds; more is better, 0 is as good as the base rate.")
+    sharpe = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Of the daily net results of its out-of-fold trades, not annualised; empty when it was cut short or hardly traded.",
+    )
     error = models.TextField(blank=True)
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from statistics import variance
 from typing import Any
 
 from django.db.models import Count, F, Q
@@ -30,15 +31,15 @@ class SearchRefused(UserError):
 def start(
     symbols: Sequence[str], *, trials: int, workers: int = 1, params: dict[str, Any] | None = None, requested_by: Any = None
 ) -> Search:
-    """A search over the learners' parameters, for workers to take up. `params` as for a training, less tuning and trials.
+    """A search over the learners' parameters, for workers to take up. `params` as for a training, less tuning, trials and trial_variance.
 
     Raises UserError (UnknownSymbol, UnusableHistory among them) naming the field and the remedy.
     """
     for name, value, most in (("trials", trials, MOST_TRIALS), ("workers", workers, MOST_WORKERS)):
         if not 1 <= value <= most:
             raise SearchRefused(f"{name}: {value} is not a whole number from 1 to {most:,}", field=name)
-    if params and {"tuning", "trials"} & params.keys():
-        raise SearchRefused("params: tuning and trials are what the search decides; leave them out", field="params")
+    if params and {"tuning", "trials", "trial_variance"} & params.keys():
+        raise SearchRefused("params: tuning, trials and trial_variance are what the search decides; leave them out", field="params")
     checked = training.check(symbols, params=params)
     search = Search.objects.create(
         symbols=checked.symbols,
@@ -95,13 +96,23 @@ def best(search: Search) -> SearchTrial | None:
 
 
 def train_best(search: Search, *, requested_by: Any = None) -> TrainingRun:
-    """Ask for a training with the best trial's parameters; it knows how many were tried. Raises SearchRefused before the first trial is done."""
+    """Ask for a training with the best trial's parameters; it knows how many were tried, and how far their Sharpe ratios lay apart.
+
+    Raises SearchRefused before the first trial is done.
+    """
     chosen = best(search)
     if chosen is None:
         raise SearchRefused("trials: none is done yet; wait for the first")
     tried = SearchTrial.objects.filter(search=search, state__in=COUNTED).count()
-    params = {**search.params, "tuning": chosen.tuning, "trials": tried}
+    params = {**search.params, "tuning": chosen.tuning, "trials": tried, "trial_variance": trial_variance(search)}
     return training.start(search.symbols, params=params, requested_by=requested_by)
+
+
+def trial_variance(search: Search) -> float | None:
+    """Of the daily Sharpe ratios of its trials, as far as they have one; None for fewer than two."""
+    counted = SearchTrial.objects.filter(search=search, state__in=COUNTED).order_by("number")
+    ratios = [ratio for ratio in counted.values_list("sharpe", flat=True) if ratio is not None]
+    return variance(ratios) if len(ratios) > 1 else None
 
 
 def tunable() -> dict[str, list[str]]:

@@ -116,19 +116,21 @@ def _try(search: Search, trial: optuna.Trial, work: objective.Work, params: Trai
     """Evaluate a trial fold by fold, until it is done, pruned, failed or no longer wanted."""
     row = SearchTrial.objects.get(search=search, number=trial.number)
     reached: list[float] = []
+    sharpe: float | None = None
     try:
-        for skill in objective.skills(work, params, row.tuning):
-            reached.append(skill)
+        for step in objective.steps(work, params, row.tuning):
+            reached.append(step.skill)
+            sharpe = step.sharpe
             if not _tell(row, trial, reached):
                 return
             if trial.should_prune():
-                _settle(row, trial, TrialState.PRUNED, reached)
+                _settle(row, trial, TrialState.PRUNED, reached, sharpe=sharpe)
                 return
     except Exception as error:
         log.exception("a trial failed", search=search.pk, trial=trial.number)
         _settle(row, trial, TrialState.FAILED, reached, error=f"{type(error).__name__}: {error}")
         return
-    _settle(row, trial, TrialState.DONE, reached)
+    _settle(row, trial, TrialState.DONE, reached, sharpe=sharpe)
 
 
 def _tell(row: SearchTrial, trial: optuna.Trial, reached: list[float]) -> bool:
@@ -145,7 +147,7 @@ def _tell(row: SearchTrial, trial: optuna.Trial, reached: list[float]) -> bool:
         return True
 
 
-def _settle(row: SearchTrial, trial: optuna.Trial, state: TrialState, reached: list[float], *, error: str = "") -> None:
+def _settle(row: SearchTrial, trial: optuna.Trial, state: TrialState, reached: list[float], **found: Any) -> None:
     """End a trial in its row and in the sampler's memory, unless somebody else has."""
     value = _mean(reached) if reached else None
     told: dict[TrialState, tuple[Any, optuna.trial.TrialState]] = {
@@ -156,7 +158,7 @@ def _settle(row: SearchTrial, trial: optuna.Trial, state: TrialState, reached: l
     answer, ended = told[state]
     with transaction.atomic():
         Search.objects.select_for_update().get(pk=row.search_id)
-        if _end(row, state, folds=reached, value=value, error=error):
+        if _end(row, state, folds=reached, value=value, **found):
             trial.study.tell(trial, answer, state=ended)
 
 

@@ -1,7 +1,8 @@
 """What a trial is judged by: how much better than the base rate its learners foretell TP1 before stop, fold by fold, out of sample.
 
 The skill is 1 - log loss / log loss of the training labels' base rate, a proper score of probabilities: it moves with every label, where a
-profit of the few selected trades would mostly follow luck. The profit is what the final training is judged by, deflated by the number of trials.
+profit of the few selected trades would mostly follow luck. The profit is what the final training is judged by, deflated by the number of trials
+and by how far their Sharpe ratios lie apart; so a trial that gets to its last fold also says what its trades would have earned a day.
 """
 
 from collections.abc import Iterator
@@ -9,13 +10,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exchanges.costs import CostModel
-from signals import ensemble, folds
+from signals import deflated, ensemble, folds
 from signals.plan import PlanConfig
 from signals.ports import SIDES
 from signals.training import panel as panels
-from signals.training import walkforward
+from signals.training import trades, walkforward
 from signals.training.panel import Panel
 from signals.training.params import TrainingParams
 
@@ -37,16 +39,37 @@ def prepare(symbols: list[str], params: TrainingParams) -> Work:
     return Work(panel, walkforward.split(panel, params), params.learners)
 
 
-def skills(work: Work, params: TrainingParams, tuning: dict[str, dict[str, Any]]) -> Iterator[float]:
-    """Each fold's skill in turn, both sides together."""
+class Step(NamedTuple):
+    """A fold's skill, both sides together; with the last fold the daily Sharpe ratio of all folds' trades, None before and when there are too few."""
+
+    skill: float
+    sharpe: float | None = None
+
+
+def steps(work: Work, params: TrainingParams, tuning: dict[str, dict[str, Any]]) -> Iterator[Step]:
+    """Each fold in turn."""
     tuned = replace(params, tuning=tuning)
+    raw = np.full((work.panel.start_ms.size, len(SIDES), len(work.kinds)), np.nan)
     for number in range(params.folds):
-        yield float(np.mean([_skill(work, side, number, tuned) for side in SIDES]))
+        skill = float(np.mean([_skill(work, side, number, tuned, raw) for side in SIDES]))
+        yield Step(skill, _sharpe(work, tuned, raw) if number == params.folds - 1 else None)
 
 
-def _skill(work: Work, side: int, number: int, params: TrainingParams) -> float:
+def _sharpe(work: Work, params: TrainingParams, raw: NDArray[np.float64]) -> float | None:
+    """The ratio that a training with these parameters would report: of one day, not annualised."""
+    panel = work.panel
+    oof = walkforward.OutOfFold((work.folds[0], work.folds[1]), raw, {})
+    honest = np.column_stack([walkforward.honest_probabilities(panel, side, oof, params) for side in SIDES])
+    sample = np.flatnonzero(np.isfinite(honest).any(axis=1))
+    seen = deflated.moments(trades.by_day(panel, trades.taken(panel, honest), sample).returns)
+    return None if seen is None else seen.sharpe
+
+
+def _skill(work: Work, side: int, number: int, params: TrainingParams, found: NDArray[np.float64]) -> float:
+    """The fold's skill; its predictions are put into `found` [m, 2, kinds]."""
     panel, fold = work.panel, work.folds[side][number]
     raw = [walkforward.fit_fold(panel, side, fold, kind, params)[0] for kind in work.kinds]
+    found[fold.test, side] = np.column_stack(raw)
     label, weight = panel.y[fold.test, side], panel.weight[fold.test, side]
     base = float(np.average(panel.y[fold.train, side], weights=panel.weight[fold.train, side]))
     reached = ensemble.log_loss(label, np.mean(raw, axis=0), weight)

@@ -106,7 +106,7 @@ def trading(panel: Panel, oof: walkforward.OutOfFold, honest: Mapping[int, Array
     return {
         "method": trades.METHOD,
         "min_confidence": figures.MIN_CONFIDENCE,
-        "overall": {**told(sample), **trades.believed(panel, made, sample, trials=params.trials)},
+        "overall": {**told(sample), **trades.believed(panel, made, sample, trials=params.trials, variance=params.trial_variance)},
         "folds": [{"number": fold.number, **told(np.intersect1d(fold.test, sample))} for fold in oof.folds[0][1:]],
         "symbols": grouped(panel.symbol, dict(enumerate(panel.symbols))),
         "regimes": grouped(panel.regime, REGIMES),

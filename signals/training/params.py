@@ -12,6 +12,8 @@ from traderai.lib.errors import UserError
 BASE_TIMEFRAMES = ("15m", "30m", "1h")
 BLOCK_BARS = 400
 HOUR_MS = 3_600_000
+MOST_VARIANCE = 10.0
+"""Of daily Sharpe ratios: far above any that was ever earned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class TrainingParams:
     {learner: {parameter: value}}.
 
     cpcv_groups, cpcv_test_groups -- of combinatorial cross-validation, 0 groups: none. trials -- how many parameter sets this one was chosen from,
-    itself included: they deflate its Sharpe ratio."""
+    itself included: they deflate its Sharpe ratio. trial_variance -- of the daily out-of-fold Sharpe ratios of those sets, not annualised; None: unknown."""
 
     timeframe: str = "15m"
     folds: int = 4
@@ -40,6 +42,7 @@ class TrainingParams:
     cpcv_test_groups: int = 2
     tuning: dict[str, dict[str, float]] = field(default_factory=dict)
     trials: int = 1
+    trial_variance: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learners", _ordered(self.learners))
@@ -71,6 +74,11 @@ class TrainingParams:
             raise UserError(f"venue must be a venue's slug, not {self.venue!r}", field="venue")
         if not isinstance(self.holdout_share, float) or not 0.05 <= self.holdout_share <= 0.5:
             raise UserError(f"holdout_share must be from 0.05 to 0.5, not {self.holdout_share!r}", field="holdout_share")
+        if self.trial_variance is not None and not _is_variance(self.trial_variance, self.trials):
+            raise UserError(
+                f"trial_variance must be a number from 0 to {MOST_VARIANCE:g} and needs at least 2 trials, not {self.trial_variance!r} of {self.trials}",
+                field="trial_variance",
+            )
         if wrong := fault(self.tuning):
             raise UserError(wrong, field="tuning")
         if idle := sorted(set(self.tuning) - set(self.learners)):
@@ -87,6 +95,10 @@ class TrainingParams:
         """Bars a symbol must have: warm-up, one label and embargo, and BLOCK_BARS for each walk-forward block, before the holdout."""
         gap = (max_hold_ms + self.embargo_ms) // step_ms
         return int((warmup_bars + gap + max(BLOCK_BARS, 2 * gap) * (self.folds + 1)) / (1.0 - self.holdout_share)) + 1
+
+
+def _is_variance(value: Any, trials: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= MOST_VARIANCE and trials >= 2
 
 
 def _ordered(kinds: Any) -> tuple[str, ...]:

@@ -163,20 +163,27 @@ def describe(panel: Panel, made: Trades, probability: Array, sample: Rows) -> di
     }
 
 
-def believed(panel: Panel, made: Trades, sample: Rows, *, trials: int) -> dict[str, Any]:
-    """How far the Sharpe ratio may be believed: probabilistic and deflated ratio (signals.deflated) of the daily returns."""
+def believed(panel: Panel, made: Trades, sample: Rows, *, trials: int, variance: float | None = None) -> dict[str, Any]:
+    """How far the Sharpe ratio may be believed: probabilistic and deflated ratio (signals.deflated) of the daily returns.
+
+    trials, variance -- how many parameter sets this one was chosen from, and the variance of their daily ratios, None when it is not known
+    """
+    told: dict[str, Any] = {"trials": trials, "trial_variance": variance}
     seen = deflated.moments(by_day(panel, made, sample).returns)
     if seen is None:
-        return {"trials": trials, "sharpe_daily": None, "probabilistic_sharpe": None, "deflated_sharpe": None}
-    needed = deflated.least_returns(seen, benchmark=deflated.expected_maximum(trials, 1.0 / (seen.n - 1)))
+        return {**told, "sharpe_daily": None, "probabilistic_sharpe": None, "deflated_sharpe": None}
+    spread = deflated.prudent_variance(seen.n, variance)
+    best = deflated.expected_maximum(trials, spread)
+    needed = deflated.least_returns(seen, benchmark=best)
     return {
-        "trials": trials,
+        **told,
+        "chance_variance": deflated.chance_variance(seen.n),
         "sharpe_daily": seen.sharpe,
         "skewness": seen.skewness,
         "kurtosis": seen.kurtosis,
         "days": seen.n,
-        "expected_maximum_daily": deflated.expected_maximum(trials, 1.0 / (seen.n - 1)),
+        "expected_maximum_daily": best,
         "probabilistic_sharpe": deflated.probabilistic_sharpe(seen),
-        "deflated_sharpe": deflated.deflated_sharpe(seen, trials=trials),
+        "deflated_sharpe": deflated.deflated_sharpe(seen, trials=trials, variance=spread),
         "least_days": None if needed is None else round(needed, 1),
     }

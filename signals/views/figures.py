@@ -1,6 +1,7 @@
 """A model's metrics as rows of a page. Reads the JSON of signals.training.report and evidence; what an older model has not got is left out."""
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
 from signals.ports import SIDE_NAME, SIDES
@@ -101,11 +102,20 @@ def belief(overall: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Chance that the true Sharpe ratio is above zero", pct(overall["probabilistic_sharpe"])),
         ("The same, knowing the trials (deflated)", pct(overall["deflated_sharpe"])),
         ("Sharpe ratio of one day", number(overall["sharpe_daily"], 3)),
+        ("How far the trials' ratios lie apart (deviation)", _apart(overall)),
         ("Best that as many trials without skill would show", number(overall["expected_maximum_daily"], 3)),
         ("Skewness and kurtosis of daily returns", f"{overall['skewness']:.2f} and {overall['kurtosis']:.1f}"),
         ("Days measured", f"{overall['days']}"),
         ("Days needed for 95 % at these figures", NONE if overall["least_days"] is None else f"{overall['least_days']:.0f}"),
     ]
+
+
+def _apart(overall: Mapping[str, Any]) -> str:
+    """Measured among the trials, or what chance alone would give: the greater of the two deflates."""
+    measured, chance = overall.get("trial_variance"), overall.get("chance_variance", 1.0 / max(1, overall["days"] - 1))
+    if measured is None:
+        return f"not known; {number(sqrt(chance), 3)} by chance"
+    return f"{number(sqrt(measured), 3)} measured, {number(sqrt(chance), 3)} by chance"
 
 
 # --- leak tests

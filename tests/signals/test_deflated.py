@@ -56,6 +56,33 @@ def test_the_best_of_fifty_coins_is_not_believed() -> None:
     assert np.mean(np.array(chances) > 0.95) < 0.06
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.9])
+def test_the_best_of_correlated_trials_whose_worse_half_was_cut_short_is_not_believed(rho: float) -> None:
+    """The measured variance alone would believe it more often than it promises: the better half lies close together."""
+    rng = np.random.default_rng(6)
+    runs, trials, days = 300, 100, 250
+    prudent = alone = 0
+    for _ in range(runs):
+        returns = np.sqrt(rho) * rng.normal(size=(1, days)) + np.sqrt(1.0 - rho) * rng.normal(size=(trials, days))
+        ratios = returns.mean(axis=1) / returns.std(axis=1, ddof=1)
+        seen = deflated.moments(returns[np.argmax(ratios)])
+        assert seen is not None
+        measured = float(np.sort(ratios)[trials // 2 :].var(ddof=1))
+        alone += deflated.deflated_sharpe(seen, trials=trials, variance=measured) > 0.95
+        prudent += deflated.deflated_sharpe(seen, trials=trials, variance=deflated.prudent_variance(days, measured)) > 0.95
+    assert prudent <= alone
+    assert prudent / runs <= 0.02
+    if rho:
+        assert alone / runs > 0.05
+
+
+def test_a_measured_variance_counts_when_it_is_above_chance() -> None:
+    assert deflated.chance_variance(1250) == pytest.approx(1.0 / 1249)
+    assert deflated.prudent_variance(1250, None) == deflated.chance_variance(1250)
+    assert deflated.prudent_variance(1250, 0.5 / 250) == 0.5 / 250
+    assert deflated.prudent_variance(1250, 1e-6) == deflated.chance_variance(1250)
+
+
 def test_moments_are_those_of_scipy() -> None:
     from scipy import stats
 

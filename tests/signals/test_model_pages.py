@@ -36,7 +36,11 @@ def learned(django_db_setup, django_db_blocker, tmp_path_factory):
 
     with django_db_blocker.unblock(), override_settings(MODEL_DIR=tmp_path_factory.mktemp("models")), transaction.atomic():
         make_pair(9_000, pull=0.9)  # an edge to trade on
-        model = training.run(training.queue(["BTC/USDT:USDT", "ETH/USDT:USDT"], params=QUICK | {"folds": 3, "rounds": 40, "trials": 12}).pk)
+        model = training.run(
+            training.queue(
+                ["BTC/USDT:USDT", "ETH/USDT:USDT"], params=QUICK | {"folds": 3, "rounds": 40, "trials": 12, "trial_variance": 0.0025}
+            ).pk
+        )
         facts = {"metrics": model.metrics, "params": model.params, "symbols": model.symbols}
         transaction.set_rollback(True)
     return facts
@@ -86,6 +90,7 @@ def test_it_shows_every_part_of_a_trained_models_evidence(trader, learned):
     overall = metrics["trading"]["overall"]
     assert f"{overall['hit_rate'] * 100:.1f} %" in html
     assert f"{overall['deflated_sharpe'] * 100:.1f} %" in html
+    assert f"0.050 measured, {overall['chance_variance'] ** 0.5:.3f} by chance" in html
     assert "Trials it was chosen from" in html
     for name in ("Fold 2", "Fold 3", "BTC/USDT:USDT", "Path 1", "Path 3"):
         assert f">{name}" in html

@@ -5,6 +5,7 @@ import threading
 from datetime import timedelta
 from io import StringIO
 
+import numpy as np
 import optuna
 import pytest
 from django.core.management import CommandError, call_command
@@ -55,26 +56,27 @@ def test_it_tries_what_was_asked_for_and_keeps_the_best(pair):
 def test_the_skill_is_that_of_the_learners_with_these_parameters(pair):
     params = parse(SMALL)
     work = objective.prepare(BTC, params)
-    plain = list(objective.skills(work, params, {}))
-    assert list(objective.skills(work, params, {})) == plain
-    other = list(objective.skills(work, params, {"lightgbm": {"min_data_in_leaf": 50, "learning_rate": 0.2}}))
+    plain = list(objective.steps(work, params, {}))
+    assert list(objective.steps(work, params, {})) == plain
+    other = list(objective.steps(work, params, {"lightgbm": {"min_data_in_leaf": 50, "learning_rate": 0.2}}))
     assert other != plain
-    assert all(skill < 0.5 for skill in (*plain, *other))
+    assert all(step.skill < 0.5 for step in (*plain, *other))
+    assert [step.sharpe for step in plain[:-1]] == [None] * (len(plain) - 1)
 
 
 def test_a_search_that_was_cut_and_taken_up_again_asks_what_it_would_have_asked(pair, monkeypatch):
     whole = begin(4)
     lane.run(whole.pk)
     cut = begin(4)
-    asked, skills = iter(range(100)), objective.skills
+    asked, steps = iter(range(100)), objective.steps
 
     def cancel_in_the_third(work, params, tuning):
-        for skill in skills(work, params, tuning):
+        for step in steps(work, params, tuning):
             if next(asked) == 4:
                 search.cancel(cut)
-            yield skill
+            yield step
 
-    monkeypatch.setattr(objective, "skills", cancel_in_the_third)
+    monkeypatch.setattr(objective, "steps", cancel_in_the_third)
     lane.run(cut.pk)
     cut.refresh_from_db()
     assert (cut.status, states(cut)) == (JobStatus.CANCELLED, ["done", "done", "lost"])
@@ -108,7 +110,7 @@ def test_a_trial_of_a_dead_process_is_tried_again_once(pair):
 def test_hopeless_trials_are_cut_short(pair, monkeypatch):
     monkeypatch.setattr(lane, "STARTUP_TRIALS", 2)
     values = iter([0.5, 0.5, 0.4, 0.4, -1.0, -1.0, -1.0, -1.0])
-    monkeypatch.setattr(objective, "skills", lambda *_: (next(values) for _ in range(2)))
+    monkeypatch.setattr(objective, "steps", lambda *_: (objective.Step(next(values)) for _ in range(2)))
     row = search.start(BTC, trials=3, params={**SMALL, "folds": 2})
     lane.run(row.pk)
     assert states(row) == ["done", "done", "pruned"]
@@ -117,14 +119,14 @@ def test_hopeless_trials_are_cut_short(pair, monkeypatch):
 
 
 def test_a_trial_that_fails_costs_itself_and_many_end_the_search(pair, monkeypatch):
-    skills, fail = objective.skills, iter([True, False, False])
+    steps, fail = objective.steps, iter([True, False, False])
 
     def sometimes(*how):
         if next(fail, True):
             raise ValueError("bad luck")
-        return skills(*how)
+        return steps(*how)
 
-    monkeypatch.setattr(objective, "skills", sometimes)
+    monkeypatch.setattr(objective, "steps", sometimes)
     row = begin(2)
     lane.run(row.pk)
     row.refresh_from_db()
@@ -168,6 +170,7 @@ def test_history_that_cannot_be_used_fails_the_search_with_the_reason(pair):
         ({"trials": 1_001}, "trials"),
         ({"trials": 3, "workers": 0}, "workers"),
         ({"trials": 3, "params": {"tuning": {"lightgbm": {"num_leaves": 9}}}}, "params"),
+        ({"trials": 3, "params": {"trial_variance": 0.1}}, "params"),
         ({"trials": 3, "params": {"folds": 99}}, "folds"),
         ({"trials": 3, "params": {"learners": ["oracle"]}}, "learners"),
         ({"trials": 3, "params": {"nonsense": 1}}, "nonsense"),
@@ -224,6 +227,25 @@ def test_the_training_with_the_best_parameters_knows_how_many_were_tried(pair, s
     assert run.params["trials"] == 2
     model = training.run(run.pk)
     assert model.params["tuning"] == search.best(row).tuning
+
+
+def test_a_trial_knows_the_sharpe_ratio_that_its_training_reports_and_the_training_how_far_the_trials_lie_apart(settings, tmp_path):
+    settings.MODEL_DIR = tmp_path
+    make_pair(9_000, pull=0.9)  # an edge to trade on
+    row = search.start(["BTC/USDT:USDT", "ETH/USDT:USDT"], trials=3, params={**SMALL, "folds": 3, "rounds": 40, "learners": ["lightgbm"]})
+    assert search.trial_variance(row) is None
+    lane.run(row.pk)
+    ratios = list(row.trials.values_list("sharpe", flat=True))
+    assert None not in ratios
+    run = search.train_best(row)
+    assert run.params["trial_variance"] == pytest.approx(np.var(ratios, ddof=1))
+    overall = training.run(run.pk).metrics["trading"]["overall"]
+    assert overall["sharpe_daily"] == pytest.approx(search.best(row).sharpe)
+    assert (overall["trials"], overall["trial_variance"]) == (3, run.params["trial_variance"])
+    SearchTrial.objects.filter(search=row, number=0).update(sharpe=None)
+    assert search.trial_variance(row) == pytest.approx(np.var([trial.sharpe for trial in row.trials.exclude(number=0)], ddof=1))
+    SearchTrial.objects.filter(search=row, number=1).update(sharpe=None)
+    assert search.trial_variance(row) is None, "one ratio has no variance"
 
 
 def test_the_sweeper_calls_for_the_workers_that_are_missing(pair, monkeypatch):

@@ -117,3 +117,7 @@ def test_more_trials_are_believed_less() -> None:
     assert one["deflated_sharpe"] == one["probabilistic_sharpe"] == many["probabilistic_sharpe"]
     assert many["deflated_sharpe"] < one["deflated_sharpe"] - 0.05
     assert many["expected_maximum_daily"] > 0.0 == one["expected_maximum_daily"]
+    wide, narrow = (trades.believed(panel, made, np.arange(200), trials=500, variance=variance) for variance in (0.04, 1e-4))
+    assert wide["deflated_sharpe"] < many["deflated_sharpe"] == narrow["deflated_sharpe"]
+    assert wide["expected_maximum_daily"] == pytest.approx(0.2 * 3.0525, rel=1e-3)
+    assert (wide["trial_variance"], many["trial_variance"], wide["chance_variance"]) == (0.04, None, pytest.approx(1.0 / 199))

@@ -94,9 +94,17 @@ def summary(search: Search) -> dict[str, Any]:
         "status": search.status,
         "symbols": search.symbols,
         "trials": [
-            {"number": trial.number, "state": trial.state, "skill": trial.value, "folds": trial.folds, "tuning": trial.tuning}
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "skill": trial.value,
+                "folds": trial.folds,
+                "sharpe_daily": trial.sharpe,
+                "tuning": trial.tuning,
+            }
             for trial in search.trials.order_by("number")
         ],
+        "trial_variance": searching.trial_variance(search),
         "best": None if best is None else {"number": best.number, "skill": best.value, "tuning": best.tuning},
     }
 
