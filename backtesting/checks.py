@@ -224,12 +224,13 @@ def _data(market: Market, bars: int) -> "lookahead.Data":
 def _say(data: "lookahead.Data", *, ensemble: "TrainedEnsemble", template: "Template", market: Market) -> "lookahead.Said":
     from backtesting import preparation
 
-    decided = preparation.decide(*data, ensemble=ensemble, template=template, costs=market.costs)
+    decided = preparation.decide(*data, ensemble=ensemble, template=template, market=market)
     return said(decided)
 
 
 def said(decided: "preparation.Decided") -> "lookahead.Said":
-    """A strategy's decisions in numbers: the side (+1, -1, 0 none), the chances, the plan's unit and the candidates' levels."""
+    """A strategy's decisions in numbers: the side (+1, -1, 0 none), both sides' chances and expectancies at every bar, candidate or not, the
+    plan's unit and the candidates' levels."""
     import numpy as np
 
     from backtesting import lookahead
@@ -242,7 +243,8 @@ def said(decided: "preparation.Decided") -> "lookahead.Said":
         "agreement_long": agreement[:, 0],
         "agreement_short": agreement[:, 1],
         "plan_unit": decided.unit,
-        "expectancy_pct": found.expectancy,
+        "expectancy_long": decided.expectancy[:, 0],
+        "expectancy_short": decided.expectancy[:, 1],
         **{name: getattr(found, name) for name in ("stop", "tp1", "tp2", "tp3")},
     }
     return lookahead.Said(decided.features.names, decided.features.values, tuple(columns), np.column_stack(list(columns.values())))

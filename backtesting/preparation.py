@@ -49,7 +49,7 @@ def prepare(
     history = candles.read(market, settings.BASE_TIMEFRAME, start_ms=since_ms, end_ms=end_ms)
     funding = candles.funding(market)
     first = int(history.timestamp.searchsorted(start_ms))
-    said = decide(history, funding, bitcoin, ensemble=ensemble, template=template, costs=market.costs, first=first)
+    said = decide(history, funding, bitcoin, ensemble=ensemble, template=template, market=market, first=first)
     found = said.candidates
     if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
         found = found._replace(side=np.maximum(found.side, 0))
@@ -58,12 +58,14 @@ def prepare(
 
 class Decided(NamedTuple):
     """What a strategy says about a history of n bars: features of all of them, the rest of the m bars from `first` on. Second axis of [m, 2]:
-    LONG, SHORT; NaN where the model was not asked. `unit` is the plan's, in price units [m]."""
+    LONG, SHORT; NaN where the model was not asked. `unit` is the plan's, in price units [m]; `expectancy` in % of notional [m, 2], of every
+    bar, whatever became of it."""
 
     features: FeatureFrame
     probability: NDArray[np.float64]
     agreement: NDArray[np.float64]
     unit: NDArray[np.float64]
+    expectancy: NDArray[np.float64]
     candidates: kernel.Candidates
     judged: dict[str, int]
 
@@ -75,12 +77,12 @@ def decide(
     *,
     ensemble: TrainedEnsemble,
     template: Template,
-    costs: CostModel,
+    market: Market,
     first: int = 0,
     compute: Compute | None = None,
 ) -> Decided:
     """The whole way from closed bars to candidates: features (`compute` in place of signals.features.compute), prediction, net-profit
-    filter, plan. The model is asked about a bar when WARMUP_BARS bars, itself included, lie behind it."""
+    filter with the market's costs, plan. The model is asked about a bar when WARMUP_BARS bars, itself included, lie behind it."""
     seen = (compute or features.compute)(history, funding=funding, btc=bitcoin)
     atr = features.plan_atr(history, template.plan)[first:]
     frame = history.slice(first, len(history))
@@ -92,8 +94,10 @@ def decide(
         starts = sequences.run_starts(history.timestamp, values, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
         prediction = ensemble.predict(values, starts=starts, at=at)
         probability[at - first], agreement[at - first] = prediction.probability, prediction.agreement
-    found, judged = _judge(frame, atr, probability, agreement, ensemble, template, costs)
-    return Decided(seen, probability, agreement, atr, found, judged)
+    closes_at = frame.timestamp + TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    hourly = funding_rule.expected(funding, closes_at, hourly_cost=market.default_funding) * 100.0
+    found, expectancy, judged = _judge(frame, atr, probability, agreement, hourly, ensemble, template, market.costs)
+    return Decided(seen, probability, agreement, atr, expectancy, found, judged)
 
 
 def _judge(
@@ -101,12 +105,15 @@ def _judge(
     atr: NDArray[np.float64],
     probability: NDArray[np.float64],
     agreement: NDArray[np.float64],
+    hourly: NDArray[np.float64],
     ensemble: TrainedEnsemble,
     template: Template,
     costs: CostModel,
-) -> tuple[kernel.Candidates, dict[str, int]]:
-    """The side that passes with the best expectancy at each bar, as the scan chooses it, with its plan; and where the other bars ended."""
+) -> tuple[kernel.Candidates, NDArray[np.float64], dict[str, int]]:
+    """The side that passes with the best expectancy at each bar, as the scan chooses it, with its plan; both sides' expectancy [m, 2]; and
+    where the other bars ended. hourly -- expected funding of the sides [m, 2], % an hour."""
     n = len(frame)
+    expectancy = np.full((n, 2), np.nan)
     stage = np.zeros(n, np.int64)
     best, side, chance = np.full(n, -np.inf), np.zeros(n, np.int8), np.zeros(n)
     rule = processing.entry_rule(template)
@@ -119,16 +126,18 @@ def _judge(
             payoff=ensemble.payoffs[index],
             plan=template.plan,
             costs=costs,
+            funding_pct_per_hour=hourly[:, index],
             rule=rule,
             abstained=None if abstained is None else abstained[:, index],
         )
+        expectancy[:, index] = seen.expectancy_pct
         stage = np.maximum(stage, np.select([seen.code == code for code in STAGES], range(len(STAGES)), default=len(STAGES)))
         wins = (seen.code == "") & (seen.expectancy_pct > best)
         best = np.where(wins, seen.expectancy_pct, best)
         side = np.where(wins, np.int8(SIGN[index]), side).astype(np.int8)
         chance = np.where(wins, probability[:, index], chance)
     ended = {code: int(count) for code, count in zip(STAGES, np.bincount(stage, minlength=len(STAGES)), strict=False) if count}
-    return _planned(frame.close, atr, side, np.where(side != 0, best, 0.0), chance, template.plan), ended
+    return _planned(frame.close, atr, side, np.where(side != 0, best, 0.0), chance, template.plan), expectancy, ended
 
 
 def _planned(

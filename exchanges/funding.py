@@ -5,6 +5,8 @@ hour that no stored rate stands for (before the history, after it, in a hole of 
 later, when no boundary can come for it any more, so that a market whose rates arrive in time never pays it. A position pays what
 falls due after it was opened, up to and including the moment it is left; what falls due in a bar that does not exist is paid with
 the next bar that does.
+
+What holding will cost is not known when a position is opened: `expected` is what a careful trader reckons with by then.
 """
 
 from typing import NamedTuple
@@ -16,6 +18,8 @@ from exchanges.ports import FundingFrame
 
 HOUR_MS = 3_600_000
 LONGEST_INTERVAL_MS = 8 * HOUR_MS
+TRAILING_MS = 7 * 24 * HOUR_MS
+STALE_MS = 24 * HOUR_MS
 
 
 class Due(NamedTuple):
@@ -42,6 +46,29 @@ def due(stored: FundingFrame, *, start_ms: int, end_ms: int, hourly_cost: float)
         np.concatenate((stored.rate[inside], np.zeros(hours.shape[0])))[order],
         np.concatenate((np.zeros(int(inside.sum())), np.full(hours.shape[0], hourly_cost)))[order],
     )
+
+
+def expected(stored: FundingFrame, at: NDArray[np.int64], *, hourly_cost: float) -> NDArray[np.float64]:
+    """What an hour of holding is reckoned to cost at the times `at` [n], in ms: float64 [n, 2], LONG, SHORT, fractions of notional.
+
+    Of two readings of the rates known by then the one that is dearer for the side: the newest rate, and the mean of the last TRAILING_MS,
+    both spread over the hours that they stand for. Never below 0: what a side gets today may end with the next boundary. `hourly_cost`,
+    the default, where no rate of the last STALE_MS is known. `stored` has to reach TRAILING_MS and an interval back.
+    """
+    boundary = stored.timestamp
+    out = np.full((at.shape[0], 2), hourly_cost)
+    newest = np.searchsorted(boundary, at, side="right") - 1
+    known = np.flatnonzero((newest >= 0) & (at - boundary[newest] <= STALE_MS)) if boundary.size else np.empty(0, np.int64)
+    if not known.size:
+        return out
+    hours = np.clip(np.diff(boundary, prepend=boundary[0] - LONGEST_INTERVAL_MS), HOUR_MS, LONGEST_INTERVAL_MS) / HOUR_MS
+    rates, spans = (np.concatenate((np.zeros(1), np.cumsum(values))) for values in (stored.rate, hours))
+    last = newest[known]
+    first = np.searchsorted(boundary, at[known] - TRAILING_MS, side="right")
+    mean = (rates[last + 1] - rates[first]) / (spans[last + 1] - spans[first])
+    latest = stored.rate[last] / hours[last]
+    out[known] = np.maximum(np.column_stack((np.maximum(latest, mean), np.maximum(-latest, -mean))), 0.0)
+    return out
 
 
 def paying_bar(timestamp: NDArray[np.int64], opens: NDArray[np.int64], bar_ms: int) -> NDArray[np.int64]:

@@ -66,20 +66,24 @@ def assess(
     payoff: Payoff,
     plan: PlanConfig,
     costs: CostModel,
+    funding_pct_per_hour: NDArray[np.float64],
     rule: EntryRule,
     abstained: NDArray[np.bool_] | None = None,
 ) -> Assessment:
     """Judge one side's candidates. Every input array has shape [n]; `abstained` says where the model decides nothing at the rule's coverage.
+
+    funding_pct_per_hour -- what an hour of holding this side is reckoned to cost, % of notional (exchanges.funding.expected); the default of
+                            `costs` is not charged beside it
 
     net_profit  = the ladder's weighted gain - entry taker fee and slippage, maker exits, funding for the whole holding bound
     expectancy  = p * win + (1 - p) * loss, each after the costs of its own kind of exit and its own measured holding time.
     A position whose TP1 was hit may leave the rest by the trail: its win is charged as if it always did.
     """
     gross = plan.ladder_atr * atr_pct
-    cost = np.full_like(gross, costs.ladder_cost_pct(hours=plan.max_hold_hours))
+    cost = costs.ladder_cost_pct(hours=0.0) + funding_pct_per_hour * plan.max_hold_hours
     net = gross - cost
-    win = payoff.win_atr * atr_pct - _win_cost_pct(plan, costs, hours=payoff.win_hours)
-    loss = payoff.loss_atr * atr_pct - costs.stop_cost_pct(hours=payoff.loss_hours)
+    win = payoff.win_atr * atr_pct - _win_cost_pct(plan, costs) - funding_pct_per_hour * payoff.win_hours
+    loss = payoff.loss_atr * atr_pct - costs.stop_cost_pct(hours=0.0) - funding_pct_per_hour * payoff.loss_hours
     expectancy = probability * win + (1.0 - probability) * loss
     undecided = np.zeros(gross.shape, dtype=np.bool_) if abstained is None else abstained
     code = np.select(
@@ -97,10 +101,10 @@ def assess(
     return Assessment(gross, cost, net, expectancy, code)
 
 
-def _win_cost_pct(plan: PlanConfig, costs: CostModel, *, hours: float) -> float:
-    """Costs of a position whose TP1 was hit, % of notional: the first share leaves as maker, the rest at worst as taker."""
+def _win_cost_pct(plan: PlanConfig, costs: CostModel) -> float:
+    """Costs of a position whose TP1 was hit, less funding, % of notional: the first share leaves as maker, the rest at worst as taker."""
     first = plan.shares[0]
-    return first * costs.ladder_cost_pct(hours=hours) + (1.0 - first) * costs.stop_cost_pct(hours=hours)
+    return first * costs.ladder_cost_pct(hours=0.0) + (1.0 - first) * costs.stop_cost_pct(hours=0.0)
 
 
 class CostLines(NamedTuple):
@@ -112,16 +116,18 @@ class CostLines(NamedTuple):
     funding_pct: float
 
 
-def cost_lines(plan: PlanConfig, costs: CostModel) -> CostLines:
+def cost_lines(plan: PlanConfig, costs: CostModel, *, funding_pct_per_hour: float) -> CostLines:
     """The lines a person reads beside net_profit."""
     return CostLines(
         entry_fee_pct=costs.taker_bps / 100.0,
         entry_slippage_pct=costs.slippage_bps / 100.0,
         exit_fee_pct=costs.maker_bps / 100.0,
-        funding_pct=costs.funding_bps_per_hour * plan.max_hold_hours / 100.0,
+        funding_pct=funding_pct_per_hour * plan.max_hold_hours,
     )
 
 
-def reward_to_risk(*, net_profit_pct: float, atr_pct: float, payoff: Payoff, plan: PlanConfig, costs: CostModel) -> float:
+def reward_to_risk(
+    *, net_profit_pct: float, atr_pct: float, payoff: Payoff, plan: PlanConfig, costs: CostModel, funding_pct_per_hour: float
+) -> float:
     """The ladder's net gain over the net loss at the stop, both in % of notional after costs."""
-    return net_profit_pct / (plan.stop_atr * atr_pct + costs.stop_cost_pct(hours=payoff.loss_hours))
+    return net_profit_pct / (plan.stop_atr * atr_pct + costs.stop_cost_pct(hours=0.0) + funding_pct_per_hour * payoff.loss_hours)

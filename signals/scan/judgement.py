@@ -9,9 +9,10 @@ from django.conf import settings
 from numpy.typing import NDArray
 
 from exchanges import candles, streams
+from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
 from exchanges.models import Market, Provenance
-from exchanges.ports import CandleFrame
+from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.risk import sizing
 from exchanges.risk.profiles import PROFILES
 from signals import features, net_profit, processing, sequences
@@ -54,11 +55,6 @@ class Refused(Exception):
         self.code, self.reason, self.side, self.numbers = code, reason, side, numbers or {}
 
 
-def cost_model(market: Market) -> CostModel:
-    """The venue's fees with the platform's slippage and funding."""
-    return CostModel(maker_bps=market.venue.maker_bps, taker_bps=market.venue.taker_bps)
-
-
 def judge(context: Context, market: Market, template: Template, newest: int | None) -> Signal:
     """The candidate of the market's newest bar as an unsaved signal, or Refused."""
     if market.has_sessions:
@@ -68,11 +64,13 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
     _require_fresh(market, newest)
     champion = _require_champion(context, market, newest)
     frame = candles.read(market, settings.BASE_TIMEFRAME, last=_bars_needed(champion.ensemble))
-    rows, regime = _rows(context, market, frame, champion.ensemble)
+    rates = candles.funding(market, start_ms=int(frame.timestamp[0]))
+    rows, regime = _rows(context, market, frame, rates, champion.ensemble)
     atr = float(features.plan_atr(frame, template.plan)[-1])
     prediction = champion.ensemble.predict(rows, starts=np.zeros(len(rows), dtype=np.int64), at=np.array([len(rows) - 1]))
-    costs = cost_model(market)
-    side, seen = _better_side(template, champion.ensemble, prediction, atr, float(frame.close[-1]), costs)
+    costs, decided_ms = market.costs, newest + processing.bar_ms()
+    funding = funding_rule.expected(rates, np.array([decided_ms]), hourly_cost=market.default_funding)[0] * 100.0
+    side, seen = _better_side(template, champion.ensemble, prediction, atr, float(frame.close[-1]), costs, funding)
     if seen.code[0]:
         raise _refusal(template, side, seen, prediction)
     try:
@@ -84,8 +82,7 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
     vote = ml.vote(champion.ensemble, rows, side=side, probability=probability, note=note)
     atr_pct = atr / levels.entry * 100.0
     payoff = champion.ensemble.payoffs[side]
-    net = float(seen.net_profit_pct[0])
-    decided_ms = newest + processing.bar_ms()
+    net, hourly = float(seen.net_profit_pct[0]), float(funding[side])
     return Signal(
         market=market,
         strategy=template.slug,
@@ -106,10 +103,12 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
         agreement=float(prediction.agreement[0, side]),
         gross_gain_pct=float(seen.gross_gain_pct[0]),
         cost_pct=float(seen.cost_pct[0]),
-        cost_lines=net_profit.cost_lines(template.plan, costs)._asdict(),
+        cost_lines=net_profit.cost_lines(template.plan, costs, funding_pct_per_hour=hourly)._asdict(),
         net_profit_pct=net,
         expectancy_pct=float(seen.expectancy_pct[0]),
-        risk_reward=net_profit.reward_to_risk(net_profit_pct=net, atr_pct=atr_pct, payoff=payoff, plan=template.plan, costs=costs),
+        risk_reward=net_profit.reward_to_risk(
+            net_profit_pct=net, atr_pct=atr_pct, payoff=payoff, plan=template.plan, costs=costs, funding_pct_per_hour=hourly
+        ),
         sizing=_sizes(market, levels, costs.stop_cost_pct(hours=template.plan.max_hold_hours)),
         regime=regime,
         style=template.style,
@@ -160,11 +159,12 @@ def _bars_needed(ensemble: TrainedEnsemble) -> int:
     return features.WARMUP_BARS + ensemble.lookback - 1
 
 
-def _rows(context: Context, market: Market, frame: CandleFrame, ensemble: TrainedEnsemble) -> tuple[NDArray[np.float64], str]:
+def _rows(
+    context: Context, market: Market, frame: CandleFrame, funding: FundingFrame, ensemble: TrainedEnsemble
+) -> tuple[NDArray[np.float64], str]:
     """The rows that the model looks at in its own order, [bars, k], the newest last and no gap between them; and the regime's name."""
     if len(frame) < features.WARMUP_BARS:
         raise Refused("no_history", f"{len(frame)} of the {features.WARMUP_BARS} bars that the features need are stored.")
-    funding = candles.funding(market, start_ms=int(frame.timestamp[0]))
     seen = features.compute(frame, funding=funding, btc=_bitcoin(context, market, _bars_needed(ensemble)))
     aligned = ml.align(ensemble, seen.names, seen.values[-ensemble.lookback :].T).T
     row = aligned[-1]
@@ -187,9 +187,15 @@ def _bitcoin(context: Context, market: Market, bars: int) -> CandleFrame | None:
 
 
 def _better_side(
-    template: Template, ensemble: TrainedEnsemble, prediction: Prediction, atr: float, close: float, costs: CostModel
+    template: Template,
+    ensemble: TrainedEnsemble,
+    prediction: Prediction,
+    atr: float,
+    close: float,
+    costs: CostModel,
+    funding: NDArray[np.float64],
 ) -> tuple[int, Assessment]:
-    """The side that passes with the best expectancy; when none passes, the one that comes closest by expectancy."""
+    """The side that passes with the best expectancy; when none passes, the one that comes closest by expectancy. `funding` [2]: % an hour."""
     judged = {}
     rule = processing.entry_rule(template)
     abstained = ensemble.abstains(prediction.probability[:1], rule.coverage) if rule.coverage else None
@@ -201,6 +207,7 @@ def _better_side(
             payoff=ensemble.payoffs[side],
             plan=template.plan,
             costs=costs,
+            funding_pct_per_hour=funding[side : side + 1],
             rule=rule,
             abstained=None if abstained is None else abstained[:, side],
         )

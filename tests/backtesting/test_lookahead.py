@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backtesting import checks, lookahead, preparation
 from backtesting.lookahead import LOOKAHEAD, WARMUP, Data, Finding, Said
-from exchanges.costs import CostModel
+from exchanges.models import Market, MarketKind, Venue
 from exchanges.ports import CandleFrame, FundingFrame
 from signals import features, strategies
 from signals.ensemble import Calibration, Ensemble, SideModel
@@ -21,6 +21,7 @@ from tests.signals.series import HOUR_MS, make_funding, make_series
 N, LIVE = 3_000, features.WARMUP_BARS
 ETH = make_series(N, seed=41)
 BTC = make_series(N, symbol=scenes.BTC, seed=42, price=30_000.0)
+MARKET = Market(symbol=scenes.ETH, venue=Venue(slug="binance"), kind=MarketKind.PERPETUAL)
 DATA = Data(ETH, make_funding(ETH), BTC)
 WARMUPS = {spec.name: spec.warmup_bars for spec in features.CATALOGUE}
 DAY_ENDS = 2_880
@@ -41,7 +42,7 @@ def ensemble(learners):
 def examine(ensemble, compute=None, *, data=DATA, cuts=(), ends=(), warmups=WARMUPS):
     def decide(shorter: Data) -> Said:
         template = strategies.template("ml-ensemble")
-        return checks.said(preparation.decide(*shorter, ensemble=ensemble, template=template, costs=CostModel(), compute=compute))
+        return checks.said(preparation.decide(*shorter, ensemble=ensemble, template=template, market=MARKET, compute=compute))
 
     return lookahead.examine(decide, data, warmups=warmups, live_bars=LIVE, cuts=cuts, ends=ends, tell=lambda share: None)
 
@@ -102,7 +103,7 @@ def test_it_finds_nothing_where_nothing_is_wrong(ensemble):
     report = examine(ensemble, cuts=CUTS, ends=[N - 1])
     assert report.findings == ()
     assert report.decided > 0
-    assert report.compared == sum(CUTS) * (len(features.NAMES) + 11)
+    assert report.compared == sum(CUTS) * (len(features.NAMES) + 12)
     assert report.settled_bars is not None
     assert report.settled_bars <= LIVE
     for name, needed in report.needs.items():

@@ -81,6 +81,7 @@ def test_it_chooses_what_the_scan_chose(moody, settings, symbol, coverage):
         prices = (live.stop, live.tp1, live.tp2, live.tp3, live.trail_distance)
         assert mine[1:6] == pytest.approx(prices, rel=1e-9), row
         assert (mine.expectancy, mine.probability) == pytest.approx((live.expectancy_pct, live.probability), rel=1e-9), row
+        assert 0.0 <= live.cost_lines["funding_pct"] < 48 * market.default_funding * 100.0, "the market's own rates, not the default"
         seen.append(live.side)
     assert {"long", "short"} < set(seen), seen  # and some refusals
     assert ("abstained" in seen) == (coverage > 0.0) == ("abstained" in prepared.judged)

@@ -59,9 +59,7 @@ def test_it_is_trained_promoted_and_asked_and_says_live_what_it_says_in_a_backte
     assert {side.learners[kind].shape == SMALL[kind] for side in loaded.sides} == {True}
 
     template = next(iter(TEMPLATES.values()))
-    bars = preparation.decide(
-        candles.read(market, "15m"), candles.funding(market), None, ensemble=loaded, template=template, costs=market.costs
-    )
+    bars = preparation.decide(candles.read(market, "15m"), candles.funding(market), None, ensemble=loaded, template=template, market=market)
     report = scan.run(symbols=[SYMBOL])
     assert report.errors == []
     (decision,) = [*report.issued, *report.rejected]

@@ -91,3 +91,45 @@ def test_it_pays_a_boundary_with_its_bar_or_the_next_one_there_is():
     opens = np.array([0, 15, 60, 75], np.int64)
     times = np.array([0, 14, 15, 29, 30, 59, 60, 89, 90], np.int64)
     assert funding.paying_bar(times, opens, 15).tolist() == [0, 0, 1, 1, 2, 2, 2, 3, 4]
+
+
+def reckoned(rates: dict[float, float], at: float, cost: float = COST) -> list[float]:
+    """[long, short] an hour, from {hour: rate}."""
+    times = np.array([int(DAY + hour * HOUR) for hour in rates], np.int64)
+    frame = FundingFrame(times, np.array(list(rates.values())))
+    return funding.expected(frame, np.array([int(DAY + at * HOUR)], np.int64), hourly_cost=cost)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rates", "at", "long", "short"),
+    [
+        ({0: 8e-4, 8: 16e-4}, 9, 2e-4, 0.0),  # the newest is dearer for longs than the mean of both
+        ({0: 24e-4, 8: 8e-4}, 9, 2e-4, 0.0),  # the mean is
+        ({0: 8e-4, 8: -8e-4}, 9, 0.0, 1e-4),  # what longs get now is no credit, and shorts pay it
+        ({0: -24e-4, 8: 8e-4}, 9, 1e-4, 1e-4),  # each side pays by the reading that is worse for it
+        ({0: 8e-4, 8: 16e-4}, 7.99, 1e-4, 0.0),  # a rate is known from its boundary on
+        ({0: 8e-4, 8: 16e-4}, 8, 2e-4, 0.0),
+        ({0: 4e-4, 4: 4e-4, 8: 4e-4}, 9, 1e-4, 0.0),  # by the hour of its own interval
+        ({0: 8e-4, 100: 0.0, 108: 0.0}, 168, COST, COST),  # none of the last day is known
+        ({0: 80e-4, 160: 8e-4}, 168, 1e-4, 0.0),  # seven days ago counts no longer
+        ({0: 80e-4, 160: 8e-4}, 167.9, 5.5e-4, 0.0),
+        ({}, 1, COST, COST),
+    ],
+)
+def test_it_reckons_with_the_dearer_of_the_newest_rate_and_the_weeks_mean_and_never_with_a_credit(rates, at, long, short):
+    assert reckoned(rates, at) == pytest.approx([long, short], abs=1e-12)
+
+
+def test_what_is_paid_in_full_is_reckoned_to_cost_nothing():
+    assert reckoned({}, 1, cost=0.0) == [0.0, 0.0]
+
+
+@given(hours=st.sets(st.integers(0, 400), min_size=1, max_size=40).map(sorted), now=st.integers(0, 420), seed=st.integers(0, 99))
+def test_what_it_reckons_does_not_depend_on_rates_to_come_nor_on_those_of_long_ago(hours, now, seed):
+    rates = dict(zip(hours, np.random.default_rng(seed).normal(1e-4, 3e-4, len(hours)).tolist(), strict=True))
+    whole = reckoned(rates, now)
+    assert reckoned({hour: rate for hour, rate in rates.items() if hour <= now}, now) == whole
+    recent = {hour: rate for hour, rate in rates.items() if now - 24 * 8 < hour}
+    first = min((hour for hour in recent if now - 24 * 7 < hour <= now), default=None)
+    if any(hour < first for hour in recent if first is not None):  # an interval before the week is there to measure by
+        assert reckoned(recent, now) == pytest.approx(whole, abs=1e-15)

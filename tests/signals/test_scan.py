@@ -7,7 +7,7 @@ from django.db import connection
 
 from exchanges import candles
 from exchanges.costs import CostModel
-from exchanges.models import Market
+from exchanges.models import FundingRate, Market
 from signals import features, net_profit, processing, registry, scan
 from signals.conformal import Conformal
 from signals.models import Rejection, ScanRun, Signal
@@ -54,6 +54,20 @@ def test_it_issues_a_signal_with_its_plan_numbers_and_reasons(ensemble):
     assert all("speaks" in reason["text"] for reason in vote["reasons"])
 
 
+def test_it_charges_what_the_markets_own_funding_lets_it_expect(learners):
+    market = scenes.make_market(ETH)
+    close_ms = candles.last_open_ms(market, "15m") + scenes.BAR_MS
+    last = close_ms // (8 * 3_600_000) * 8 * 3_600_000
+    for back, rate in ((0, 0.0004), (1, 0.0002), (2, 0.0002)):
+        FundingRate.objects.create(market=market, timestamp=last - back * 8 * 3_600_000, rate=rate)
+    scenes.make_champion(scenes.make_ensemble(learners))
+    scan.run(slot="one")
+    signal = Signal.objects.get()
+    assert signal.side == "long"
+    assert signal.cost_lines["funding_pct"] == pytest.approx(48 * 0.04 / 8)
+    assert signal.cost_pct == pytest.approx(0.10 + 48 * 0.04 / 8)
+
+
 def test_its_sizes_keep_to_the_risk_profiles(ensemble):
     scenes.make_market(ETH)
     scenes.make_champion(ensemble)
@@ -93,6 +107,7 @@ def test_it_judges_a_bar_as_the_whole_history_would(ensemble):
         payoff=ensemble.payoffs[LONG],
         plan=TEMPLATE.plan,
         costs=CostModel(),
+        funding_pct_per_hour=np.array([0.01]),
         rule=TEMPLATE.rule,
     )
     assert signal.atr == pytest.approx(atr[-1], rel=1e-9)

@@ -39,6 +39,7 @@ def candidates(frame: CandleFrame) -> tuple[np.ndarray, np.ndarray]:
             payoff=trained.ensemble.payoffs[side],
             plan=plan,
             costs=costs,
+            funding_pct_per_hour=np.full(rows.size, costs.funding_bps_per_hour / 100.0),
             rule=net_profit.EntryRule(),
         )
         taken = (seen.code == "") & (came.tp1_hit[rows, side] >= 0)
