@@ -40,8 +40,8 @@ class LookaheadCheckAdmin(ReadOnlyAdmin):
 @admin.register(GateDecision)
 class GateDecisionAdmin(ReadOnlyAdmin):
     list_display = (
-        "id", "candidate", "champion", "verdict", "candidate_trades", "champion_trades", "days", "mean_pct", "interval", "p_value", "attempt",
-        "span", "created_at",
+        "id", "candidate", "champion", "verdict", "candidate_trades", "champion_trades", "days", "mean_pct", "interval", "p_value", "level",
+        "attempt", "span", "created_at",
     )  # fmt: skip
     list_filter = ("verdict", "candidate__scope")
     list_select_related = ("candidate", "champion")

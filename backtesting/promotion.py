@@ -2,7 +2,8 @@
 
 Better means: on the later of both out-of-sample starts, with the same symbols, capital, risk profile and bars, the candidate closed at least
 LEAST_TRADES positions in at least LEAST_DAYS, and a paired block bootstrap of the daily net results (backtesting.comparison) puts the lower
-95 % bound of the difference above 0, with a p-value of at most LEVEL. A champion without a trade earned nothing, every day: that is a result, and to be beaten like any other.
+95 % bound of the difference above 0, with a p-value of at most the attempt's level: the levels of all tests against one champion add up to 5 %,
+so challengers that are no better seldom replace it, however many they are and whatever bars they share. A champion without a trade earned nothing, every day: that is a result, and to be beaten like any other.
 Every comparison is kept with its numbers (GateDecision) and in the audit trail.
 """
 
@@ -28,7 +29,6 @@ CAPITAL = 10_000
 RISK_PROFILE = "medium"
 LEAST_TRADES = 30
 LEAST_DAYS = 20
-LEVEL = 0.05
 DAY_MS = 86_400_000
 LEFT_BEHIND_AFTER = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(hours=6)
@@ -81,9 +81,22 @@ def judge(model_id: int) -> ModelVersion:
         return _refuse(candidate, champion, Verdict.STAYED, f"too few trades to tell ({LEAST_TRADES} are needed) {told}", **numbers)
     if found.days < LEAST_DAYS:
         return _refuse(candidate, champion, Verdict.STAYED, f"too few days to tell ({LEAST_DAYS} are needed) {told}", **numbers)
-    if not (found.low > 0.0 and found.p_value <= LEVEL):
+    return _test(candidate, champion, found, told, numbers)
+
+
+def _test(
+    candidate: ModelVersion, champion: ModelVersion, found: comparison.Difference, told: str, numbers: dict[str, Any]
+) -> ModelVersion:
+    """Spend the level of the next attempt on this comparison. The champion's row is held, so no two attempts spend the same."""
+    with transaction.atomic():
+        ModelVersion.objects.select_for_update().get(pk=champion.pk)
+        attempt = GateDecision.objects.filter(champion=champion, attempt__isnull=False).count() + 1
+        level = comparison.level_of(attempt)
+        told = f"{told}, at a level of {level:.4f} (attempt {attempt} at this champion)"
+        numbers |= {"attempt": attempt, "level": level}
+        if found.low > 0.0 and found.p_value <= level:
+            return _promote(candidate, champion, f"better {told}", **numbers)
         return _refuse(candidate, champion, Verdict.STAYED, f"not better {told}", **numbers)
-    return _promote(candidate, champion, f"better {told}", **numbers)
 
 
 def _compare(new: BacktestRun, old: BacktestRun) -> comparison.Difference:
@@ -92,7 +105,8 @@ def _compare(new: BacktestRun, old: BacktestRun) -> comparison.Difference:
         ours, theirs = getattr(new, name), getattr(old, name)
         if ours != theirs:
             raise NotComparable(f"{name} is {ours} for one and {theirs} for the other; judge it again")
-    return comparison.paired(_daily_pct(new), _daily_pct(old))
+    days_new, days_old = _daily_pct(new), _daily_pct(old)
+    return comparison.paired(days_new, days_old, p_block_days=comparison.gate_block_days(days_new.size))
 
 
 def _daily_pct(run: BacktestRun) -> NDArray[np.float64]:
@@ -142,13 +156,12 @@ def _words(judgement: Judgement) -> str:
 def _difference(found: comparison.Difference) -> str:
     return (
         f"difference of {found.mean:+.4f} % of the capital a day over {found.days} days, 90 % interval {found.low:+.4f} to {found.high:+.4f}, "
-        f"p {found.p_value:.3f} (paired bootstrap in blocks of {found.block_days:.1f} days)"
+        f"p {found.p_value:.4f} (paired bootstrap in blocks of {found.block_days:.1f} days)"
     )
 
 
 def _note(candidate: ModelVersion, champion: ModelVersion, verdict: Verdict, reason: str, **numbers: Any) -> None:
-    attempt = GateDecision.objects.filter(champion=champion).count() + 1
-    made = GateDecision.objects.create(candidate=candidate, champion=champion, verdict=verdict, reason=reason, attempt=attempt, **numbers)
+    made = GateDecision.objects.create(candidate=candidate, champion=champion, verdict=verdict, reason=reason, **numbers)
     action = "model_promoted" if verdict == Verdict.PROMOTED else "model_refused"
     audit.record(None, action, model=candidate.pk, champion=champion.pk, scope=candidate.scope, decision=made.pk, reason=reason)
 

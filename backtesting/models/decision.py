@@ -23,7 +23,14 @@ class GateDecision(models.Model):
     start_ms = models.BigIntegerField(null=True, blank=True, help_text="Open of the first bar that both simulated.")
     end_ms = models.BigIntegerField(null=True, blank=True, help_text="Close of the last one.")
     attempt = models.PositiveIntegerField(
-        help_text="How many candidates were compared with this champion by then: luck gets as many chances."
+        null=True,
+        blank=True,
+        help_text="Which test against this champion it was: luck gets as many chances. Empty when there was too little to test.",
+    )
+    level = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="What p had to reach: less with every test, so that all of them together seldom replace a champion by luck.",
     )
     candidate_trades = models.PositiveIntegerField(null=True, blank=True)
     champion_trades = models.PositiveIntegerField(null=True, blank=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal, stats
 
-from backtesting.comparison import paired, student_tail
+from backtesting.comparison import FAMILY_LEVEL, gate_block_days, level_of, p_by_blocks, paired, student_tail
 
 
 def days(rng: np.random.Generator, n: int, *, memory: float = 0.4) -> np.ndarray:
@@ -93,3 +93,48 @@ def test_a_steady_advantage_is_certain():
 def test_it_compares_the_same_days_only(new, old):
     with pytest.raises(ValueError, match="same days"):
         paired(new, old)
+
+
+# --- challenger after challenger
+
+
+def test_the_levels_of_all_attempts_add_up_to_the_family_s_level():
+    assert [level_of(attempt) for attempt in (1, 2, 5, 20)] == pytest.approx([0.01, 0.05 * 4 / 30, 0.05 * 4 / 72, 0.05 * 4 / (23 * 24)])
+    spent = np.cumsum([level_of(attempt) for attempt in range(1, 2_001)])
+    assert spent[3] == pytest.approx(FAMILY_LEVEL / 2)
+    assert FAMILY_LEVEL * 0.99 < spent[-1] < FAMILY_LEVEL
+    with pytest.raises(ValueError, match="from 1"):
+        level_of(0)
+
+
+def neighbours(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Heavy-tailed daily results, each of which has half of the day before in it."""
+    shocks = rng.standard_t(4, size=n + 1)
+    return (shocks[1:] + shocks[:-1]) / np.sqrt(2.0)
+
+
+def test_twenty_challengers_in_a_row_that_are_no_better_seldom_replace_a_champion():
+    """One champion, a challenger every week on a span that grows by seven days: nearly the same bars again and again."""
+    runs, first, more = 500, 60, 7
+    spent = repeated = 0
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        champion = neighbours(rng, first + 20 * more)
+        p_values = []
+        for attempt in range(1, 21):
+            size = first + (attempt - 1) * more
+            difference = neighbours(rng, champion.size)[:size] - champion[:size]
+            p_values.append(p_by_blocks(difference, gate_block_days(size)))
+        repeated += min(p_values) <= FAMILY_LEVEL
+        spent += any(p <= level_of(attempt) for attempt, p in enumerate(p_values, start=1))
+    assert spent / runs <= FAMILY_LEVEL + 2.0 * np.sqrt(FAMILY_LEVEL * (1.0 - FAMILY_LEVEL) / runs)
+    assert repeated / runs > 0.3, "the same level for each of them lets luck win"
+
+
+def test_a_challenger_that_is_better_still_wins_after_ten_that_were_not():
+    won = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        difference = 0.8 + neighbours(rng, 365) - neighbours(rng, 365)
+        won += p_by_blocks(difference, gate_block_days(365)) <= level_of(11)
+    assert won / 60 > 0.9

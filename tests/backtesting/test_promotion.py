@@ -90,7 +90,7 @@ def test_a_twin_of_the_champion_stays_a_candidate_no_longer_and_the_numbers_are_
     judged = promotion.judge(candidate.pk)
     decision = GateDecision.objects.get()
     assert (judged.status, decision.verdict, decision.reason) == (ModelStatus.REFUSED, "stayed", judged.reason)
-    assert (decision.candidate, decision.champion, decision.attempt) == (candidate, champion, 1)
+    assert (decision.candidate, decision.champion) == (candidate, champion)
     assert (decision.mean, decision.low, decision.high, decision.p_value) == (0.0, 0.0, 0.0, 1.0)
     assert decision.candidate_trades == decision.champion_trades == decision.candidate_run.metrics["metrics"]["trades"]["value"]
     for run in (decision.candidate_run, decision.champion_run):
@@ -109,7 +109,9 @@ def test_a_candidate_that_trades_is_compared_with_a_champion_that_does_not(long_
     assert (decision.champion_trades, decision.candidate_trades > 3) == (0, True)
     earned = float(sum(trade.pnl for trade in decision.candidate_run.trades.all())) / promotion.CAPITAL * 100.0
     assert decision.mean == pytest.approx(earned / decision.days)
-    assert (decision.verdict == "promoted") is (decision.low > 0.0)
+    assert (decision.verdict == "promoted") is (decision.low > 0.0 and decision.p_value <= decision.level)
+    assert (decision.attempt, decision.level) == (1, 0.01)
+    assert "at a level of 0.0100 (attempt 1 at this champion)" in decision.reason
 
 
 def test_a_candidate_that_does_not_trade_is_refused_whatever_the_champion_lost(long_market, learners):
@@ -145,11 +147,24 @@ def test_what_was_not_simulated_on_the_same_bars_is_not_compared(champion, newco
         setattr(old, name, before)
 
 
-def test_every_try_against_a_champion_is_counted(champion, newcomer):
-    promotion.judge(newcomer.pk)
-    ModelVersion.objects.filter(pk=newcomer.pk).update(status=ModelStatus.CANDIDATE)
-    promotion.judge(newcomer.pk)
-    assert list(GateDecision.objects.order_by("pk").values_list("attempt", flat=True)) == [1, 2]
+def test_every_test_against_a_champion_spends_of_its_level_and_what_could_not_be_tested_spends_nothing(champion, newcomer, monkeypatch):
+    def again() -> None:
+        ModelVersion.objects.filter(pk=newcomer.pk).update(status=ModelStatus.CANDIDATE)
+        promotion.judge(newcomer.pk)
+
+    again()  # too few trades
+    monkeypatch.setattr(promotion, "LEAST_TRADES", 0)
+    again()  # too few days
+    monkeypatch.setattr(promotion, "LEAST_DAYS", 1)
+    again()
+    again()
+    told = list(GateDecision.objects.order_by("pk").values_list("attempt", "level"))
+    assert told[:2] == [(None, None)] * 2
+    assert [attempt for attempt, _ in told[2:]] == [1, 2]
+    assert [level for _, level in told[2:]] == pytest.approx([0.01, 0.05 * 4 / 30])
+    GateDecision.objects.update(champion=newcomer)
+    again()
+    assert GateDecision.objects.order_by("-pk")[0].attempt == 1, "another champion's tests are none of this one's"
 
 
 def test_staff_see_the_numbers(champion, newcomer, sam, client_for):
@@ -158,3 +173,7 @@ def test_staff_see_the_numbers(champion, newcomer, sam, client_for):
     page = client_for(sam).get("/admin/backtesting/gatedecision/").content.decode()
     assert f"{decision.low:+.4f} to {decision.high:+.4f}" in page
     assert "Champion stays" in page
+    GateDecision.objects.update(attempt=3, level=0.0048)
+    page = client_for(sam).get(f"/admin/backtesting/gatedecision/{decision.pk}/change/").content.decode()
+    assert "0.0048" in page
+    assert "less with every test" in page
