@@ -14,21 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals import folds
-from signals.learners import learner
-from signals.training import figures
+from signals.training import figures, walkforward
 from signals.training.panel import Panel
 from signals.training.params import TrainingParams
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-LEARNER = "lightgbm"
 ROUNDS = 40
 LEAST_FALL = 0.05
 DEVIATIONS = 3.5
 
 
 def lagged_score(panel: Panel, side: int, split: Sequence[folds.Fold], params: TrainingParams) -> dict[str, Any]:
-    """AUC of the last block as it is and with each row's features replaced by those of its symbol's sample before.
+    """AUC of the last block as it is and with each row's features replaced by those of its symbol's sample before, by the training's checker.
 
     Statistic: the fall of the AUC. Null: it falls by no more than LEAST_FALL. Tolerance: LEAST_FALL, or DEVIATIONS standard errors of the fall when
     that is more; the error is that of two correlated AUCs (DeLong, DeLong and Clarke-Pearson, 1988) with samples clustered by 48 hours
@@ -39,13 +37,22 @@ def lagged_score(panel: Panel, side: int, split: Sequence[folds.Fold], params: T
     test = fold.test[earlier[fold.test] >= 0]
     label = panel.y[test, side]
     if label.size == 0 or label.min() == label.max():
-        return {"passed": True, "auc": None, "lagged_auc": None, "fall": None, "tolerance": None, "n": int(label.size)}
-    model = learner(LEARNER)(rounds=ROUNDS, patience=params.patience, seed=params.seed)
+        return {
+            "learner": params.checker,
+            "passed": True,
+            "auc": None,
+            "lagged_auc": None,
+            "fall": None,
+            "tolerance": None,
+            "n": int(label.size),
+        }
+    model = walkforward.new_learner(params.checker, params, ROUNDS)
     model.fit(panel.x[fold.train], panel.y[fold.train, side], panel.weight[fold.train, side], None)
     now, then = model.predict(panel.x[test]), model.predict(panel.x[earlier[test]])
     auc, lagged, error = paired(label, now, then, panel.start_ms[test] // figures.BLOCK_MS)
     tolerance = max(LEAST_FALL, DEVIATIONS * error)
     return {
+        "learner": params.checker,
         "passed": auc - lagged <= tolerance,
         "auc": auc,
         "lagged_auc": lagged,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from signals.learners import DEFAULT, KINDS
+from signals.learners import DEFAULT, KINDS, SEQUENCES
 from signals.learners.tunables import fault
 from traderai.lib.errors import UserError
 
@@ -90,6 +90,14 @@ class TrainingParams:
     @property
     def embargo_ms(self) -> int:
         return self.embargo_hours * HOUR_MS
+
+    @property
+    def checker(self) -> str:
+        """The learner that leak tests and paths fit again and again: the training's first that looks at one bar, with its tuning.
+
+        Those that look back take minutes a fit; a training of nothing else is checked by LightGBM, and its report says so.
+        """
+        return next((kind for kind in self.learners if kind not in SEQUENCES), DEFAULT[0])
 
     def bars_needed(self, *, warmup_bars: int, step_ms: int, max_hold_ms: int) -> int:
         """Bars a symbol must have: warm-up, one label and embargo, and BLOCK_BARS for each walk-forward block, before the holdout."""

@@ -5,7 +5,7 @@ predicted by a model that learned from the others, purged and embargoed. Of the 
 purged against the others just so. Each group's predictions make up whole histories, the paths. Training data lie on both sides of a
 test group here, so the paths measure robustness, not what a trader could have had: that is the walk-forward's part.
 
-One learner (LEARNER) stands for the ensemble, on at most MOST_ROWS samples, to keep this a fraction of the training's time.
+One learner of the training (TrainingParams.checker) stands for the ensemble, on at most MOST_ROWS samples, to keep this a fraction of the training's time.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals import ensemble, folds
-from signals.learners import learner
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
-from signals.training import figures, trades
+from signals.training import figures, trades, walkforward
 from signals.training.panel import Panel
 from signals.training.params import TrainingParams
 
 Array = NDArray[np.float64]
-LEARNER = "lightgbm"
 MOST_ROWS = 20_000
 MOST_ROUNDS = 60
 SPREAD = ("sharpe", "mean_net_pct", "profit_factor", "hit_rate", "auc_long", "auc_short")
@@ -55,7 +53,12 @@ def validate(panel: Panel, params: TrainingParams, rounds: dict[int, int], tell:
     splits the answer holds `reason` and no paths.
     """
     small = thinned(panel)
-    asked = {"groups": params.cpcv_groups, "test_groups": params.cpcv_test_groups, "rows": int(small.start_ms.size), "learner": LEARNER}
+    asked = {
+        "groups": params.cpcv_groups,
+        "test_groups": params.cpcv_test_groups,
+        "rows": int(small.start_ms.size),
+        "learner": params.checker,
+    }
     if not params.cpcv_groups:
         return {**asked, "reason": "not asked for", "each": []}
     try:
@@ -103,7 +106,7 @@ def _predict(panel: Panel, side: int, params: TrainingParams, rounds: int, tell:
     for split in found:
         tell(f"path split {split.number + 1} of {len(found)}, {SIDE_NAME[side]}")
         fit, aside = parts(panel, side, split, params)
-        model = learner(LEARNER)(rounds=rounds, patience=params.patience, seed=params.seed)
+        model = walkforward.new_learner(params.checker, params, rounds)
         model.fit(panel.x[fit], panel.y[fit, side], panel.weight[fit, side], None)
         y, weight = panel.y[aside, side], panel.weight[aside, side]
         fitted = ensemble.isotonic(y, model.predict(panel.x[aside]), weight)

@@ -52,7 +52,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
     for side in SIDES:
         step("shuffled-label check")
         shuffled[SIDE_NAME[side]] = walkforward.shuffled_auc(panel, side, oof.folds[side], params)
-    trees = {side: int(np.median(oof.rounds.get((side, paths.LEARNER), [paths.MOST_ROUNDS]))) for side in SIDES}
+    trees = {side: int(np.median(oof.rounds.get((side, params.checker), [paths.MOST_ROUNDS]))) for side in SIDES}
     spread = paths.validate(panel, params, trees, step)
     step("leak tests")
     seen = [history._replace(frame=panels.before(history.frame, hold.start_ms)) for history in known]

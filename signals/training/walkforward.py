@@ -36,7 +36,8 @@ class OutOfFold(NamedTuple):
     rounds: dict[tuple[int, str], list[int]]
 
 
-def _new(kind: str, params: TrainingParams, rounds: int | None = None) -> Any:
+def new_learner(kind: str, params: TrainingParams, rounds: int | None = None) -> Any:
+    """An unfitted learner with the training's tuning of it, `rounds` in place of the training's bound."""
     return learner(kind)(rounds=rounds or params.rounds, patience=params.patience, seed=params.seed, tuning=params.tuning.get(kind))
 
 
@@ -44,7 +45,7 @@ def fit_fold(panel: Panel, side: int, fold: folds.Fold, kind: str, params: Train
     """Out-of-fold predictions of one learner, and how many rounds it kept."""
     start, end = panel.start_ms[fold.train], panel.end_ms[fold.train, side]
     fit, valid = folds.validation_tail(start, end, share=VALIDATION_SHARE, embargo_ms=params.embargo_ms)
-    model = _new(kind, params)
+    model = new_learner(kind, params)
     y, weight = panel.y[fold.train, side], panel.weight[fold.train, side]
     if fit.sum() >= 100 and valid.sum() >= 50:
         held = panel.inputs(model, fold.train[valid]), y[valid]
@@ -146,7 +147,7 @@ def final_learners(panel: Panel, oof: OutOfFold, params: TrainingParams, tell: C
 
     def job(side: int, kind: str) -> Callable[[], Learner]:
         def fit() -> Learner:
-            model: Learner = _new(kind, params, rounds=max(1, int(np.median(oof.rounds[side, kind]))))
+            model: Learner = new_learner(kind, params, rounds=max(1, int(np.median(oof.rounds[side, kind]))))
             model.fit(panel.inputs(model, np.arange(panel.y.shape[0])), panel.y[:, side], panel.weight[:, side], None)
             return model
 
@@ -163,11 +164,17 @@ def shuffled_auc(panel: Panel, side: int, split: Sequence[folds.Fold], params: T
     values = []
     for number in range(SHUFFLES):
         y = np.random.default_rng(params.seed + number).permutation(panel.y[:, side])
-        model = learner("lightgbm")(rounds=SHUFFLE_ROUNDS, patience=params.patience, seed=params.seed)
+        model = new_learner(params.checker, params, SHUFFLE_ROUNDS)
         model.fit(panel.x[fold.train], y[fold.train], np.ones(fold.train.size), None)
         values.append(figures.auc(y[fold.test], model.predict(panel.x[fold.test])) or 0.5)
     # Variance of an AUC under the null of Mann and Whitney 1947: (n + 1) / (12 * hits * misses).
     hits = max(1.0, fold.test.size * float(panel.y[:, side].mean()))
     misses = max(1.0, fold.test.size - hits)
     tolerance = max(0.03, SHUFFLE_DEVIATIONS * np.sqrt((fold.test.size + 1) / (12.0 * hits * misses * SHUFFLES)))
-    return {"auc": values, "n": int(fold.test.size), "tolerance": float(tolerance), "passed": bool(abs(np.mean(values) - 0.5) <= tolerance)}
+    return {
+        "learner": params.checker,
+        "auc": values,
+        "n": int(fold.test.size),
+        "tolerance": float(tolerance),
+        "passed": bool(abs(np.mean(values) - 0.5) <= tolerance),
+    }

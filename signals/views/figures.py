@@ -177,12 +177,18 @@ def _lagged(part: Mapping[str, Any]) -> str:
         for side, seen in part.items()
         if seen["auc"] is not None
     ]
-    return "; ".join(told) or "The last block holds one outcome only."
+    return f"{'; '.join(told) or 'The last block holds one outcome only'}.{_checked_by(part)}"
+
+
+def _checked_by(part: Mapping[str, Any]) -> str:
+    """Which learner was fitted for the test, as far as the report says so."""
+    kinds = {seen["learner"] for seen in part.values() if "learner" in seen}
+    return f" Fitted: {', '.join(sorted(kinds))}." if kinds else ""
 
 
 def _shuffled(part: Mapping[str, Any]) -> str:
     told = [f"{side}: AUC {sum(seen['auc']) / len(seen['auc']):.3f} (0.5 ± {seen['tolerance']:.3f})" for side, seen in part.items()]
-    return "; ".join(told)
+    return f"{'; '.join(told)}.{_checked_by(part)}"
 
 
 # --- confidence

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from signals import folds
-from signals.training import lag
+from signals.training import lag, walkforward
 from signals.training.panel import Panel
 from signals.training.params import TrainingParams
 from tests.signals.series import HOUR_MS
@@ -18,9 +18,11 @@ def split(panel: Panel) -> list[folds.Fold]:
     return folds.walk_forward(panel.start_ms, panel.end_ms[:, 0], folds=3, embargo_ms=HOUR_MS)
 
 
-def test_a_feature_that_only_this_moment_knows_is_caught() -> None:
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "forest", "histgb", "mlp"])
+def test_a_feature_that_only_this_moment_knows_is_caught_by_whatever_the_training_fits(kind: str) -> None:
     panel = make_panel(2.0)  # its features are drawn anew at every sample, as a peek at what comes next would be
-    seen = lag.lagged_score(panel, 0, split(panel), PARAMS)
+    seen = lag.lagged_score(panel, 0, split(panel), TrainingParams(learners=(kind,)))
+    assert seen["learner"] == kind
     assert not seen["passed"]
     assert seen["auc"] > 0.75
     assert seen["lagged_auc"] == pytest.approx(0.5, abs=0.08)
@@ -46,6 +48,29 @@ def test_chance_passes() -> None:
     for seed in range(20, 30):
         panel = make_panel(0.0, n=1_500, seed=seed)
         assert lag.lagged_score(panel, 1, split(panel), PARAMS)["passed"]
+    for kind in ("xgboost", "forest", "histgb", "mlp"):
+        assert lag.lagged_score(panel, 1, split(panel), TrainingParams(learners=(kind,)))["passed"]
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "forest", "histgb", "mlp"])
+def test_shuffled_labels_teach_nothing_to_any_of_them(kind: str) -> None:
+    panel = make_panel(2.0)
+    seen = walkforward.shuffled_auc(panel, 0, split(panel), TrainingParams(learners=(kind,)))
+    assert (seen["learner"], seen["passed"], len(set(seen["auc"]))) == (kind, True, 3)
+
+
+def test_checks_fit_the_first_learner_that_looks_at_one_bar_with_its_tuning() -> None:
+    assert [TrainingParams(learners=kinds).checker for kinds in (("mlp", "lightgbm"), ("lstm", "mlp", "forest"), ("lstm", "tft"))] == [
+        "lightgbm",
+        "forest",
+        "lightgbm",
+    ]
+    panel = make_panel(2.0)
+    plain, tuned = (
+        lag.lagged_score(panel, 0, split(panel), TrainingParams(learners=("xgboost",), tuning=tuning))
+        for tuning in ({}, {"xgboost": {"max_depth": 2}})
+    )
+    assert plain["auc"] != tuned["auc"]
 
 
 def test_the_sample_before_is_of_the_same_symbol_and_one_step_away() -> None:

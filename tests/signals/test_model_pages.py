@@ -100,7 +100,7 @@ def test_it_shows_every_part_of_a_trained_models_evidence(trader, learned):
         assert f"{level['coverage'] * 100:.1f} %" in html
     assert "0" * 64 in html
     assert "<code>cpcv_groups</code>" in html
-    assert "lightgbm" in html
+    assert html.count("Fitted: lightgbm.") == 2
 
 
 def test_a_model_without_the_newer_figures_still_has_a_page(trader, learned):

@@ -402,6 +402,8 @@ def test_it_trains_the_learners_that_were_asked_for() -> None:
     make_pair()
     model = training.run(make_run(learners=["xgboost"]).pk)
     assert model.params["learners"] == ["xgboost"]
+    fitted = [*model.metrics["leak_tests"]["lagged_features"].values(), *model.metrics["shuffled_labels"].values(), model.metrics["paths"]]
+    assert [part["learner"] for part in fitted] == ["xgboost"] * 5
     assert set(model.metrics["blend"]["long"]) == set(model.metrics["trees"]["short"]) == {"xgboost"}
     loaded = registry.load(model)
     frame = candles.read(candles.find_market(BOTH[1]), "15m", last=features.WARMUP_BARS)

@@ -12,7 +12,7 @@ from signals import learners
 from signals.learners.tunables import TUNABLES, fault
 from signals.sequences import Windows
 from signals.training.params import TrainingParams, parse
-from signals.training.walkforward import _new
+from signals.training.walkforward import new_learner
 from traderai.lib.errors import UserError
 
 EACH = [(kind, name) for kind, known in TUNABLES.items() for name in known]
@@ -38,7 +38,7 @@ def fitted(kind: str, tuning: dict[str, float]) -> Any:
         pytest.skip("PyTorch is not installed")
     looks_back = kind in learners.SEQUENCES
     params = TrainingParams(learners=(kind,), rounds=8 if not looks_back else 5, tuning={kind: tuning})
-    model = _new(kind, params, rounds=None if not looks_back else 1)
+    model = new_learner(kind, params, rounds=None if not looks_back else 1)
     model.fit(*sample(looks_back), None)
     return model
 
