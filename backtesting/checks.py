@@ -229,8 +229,8 @@ def _say(data: "lookahead.Data", *, ensemble: "TrainedEnsemble", template: "Temp
 
 
 def said(decided: "preparation.Decided") -> "lookahead.Said":
-    """A strategy's decisions in numbers: the side (+1, -1, 0 none), both sides' chances and expectancies at every bar, candidate or not, the
-    plan's unit and the candidates' levels."""
+    """A strategy's decisions in numbers: the side (+1, -1, 0 none), both sides' chances, expectancies and the tests they ended
+    at on every bar, candidate or not, the plan's unit and the candidates' levels."""
     import numpy as np
 
     from backtesting import lookahead
@@ -245,6 +245,8 @@ def said(decided: "preparation.Decided") -> "lookahead.Said":
         "plan_unit": decided.unit,
         "expectancy_long": decided.expectancy[:, 0],
         "expectancy_short": decided.expectancy[:, 1],
+        "ended_long": decided.ended[:, 0].astype(np.float64),
+        "ended_short": decided.ended[:, 1].astype(np.float64),
         **{name: getattr(found, name) for name in ("stop", "tp1", "tp2", "tp3")},
     }
     return lookahead.Said(decided.features.names, decided.features.values, tuple(columns), np.column_stack(list(columns.values())))

@@ -58,14 +58,15 @@ def prepare(
 
 class Decided(NamedTuple):
     """What a strategy says about a history of n bars: features of all of them, the rest of the m bars from `first` on. Second axis of [m, 2]:
-    LONG, SHORT; NaN where the model was not asked. `unit` is the plan's, in price units [m]; `expectancy` in % of notional [m, 2], of every
-    bar, whatever became of it."""
+    LONG, SHORT; NaN where the model was not asked. `unit` is the plan's, in price units [m]; `expectancy` in % of notional and
+    `ended`, the number in STAGES of the first test that failed or len(STAGES), both [m, 2] and of every bar, whatever became of it."""
 
     features: FeatureFrame
     probability: NDArray[np.float64]
     agreement: NDArray[np.float64]
     unit: NDArray[np.float64]
     expectancy: NDArray[np.float64]
+    ended: NDArray[np.int64]
     candidates: kernel.Candidates
     judged: dict[str, int]
 
@@ -96,8 +97,10 @@ def decide(
         probability[at - first], agreement[at - first] = prediction.probability, prediction.agreement
     closes_at = frame.timestamp + TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     hourly = funding_rule.expected(funding, closes_at, hourly_cost=market.default_funding) * 100.0
-    found, expectancy, judged = _judge(frame, atr, probability, agreement, hourly, ensemble, template, market.costs)
-    return Decided(seen, probability, agreement, atr, expectancy, found, judged)
+    found, expectancy, ended = _judge(frame, atr, probability, agreement, hourly, ensemble, template, market.costs)
+    counts = np.bincount(ended.max(axis=1), minlength=len(STAGES))
+    judged = {code: int(count) for code, count in zip(STAGES, counts, strict=False) if count}
+    return Decided(seen, probability, agreement, atr, expectancy, ended, found, judged)
 
 
 def _judge(
@@ -109,12 +112,11 @@ def _judge(
     ensemble: TrainedEnsemble,
     template: Template,
     costs: CostModel,
-) -> tuple[kernel.Candidates, NDArray[np.float64], dict[str, int]]:
-    """The side that passes with the best expectancy at each bar, as the scan chooses it, with its plan; both sides' expectancy [m, 2]; and
-    where the other bars ended. hourly -- expected funding of the sides [m, 2], % an hour."""
+) -> tuple[kernel.Candidates, NDArray[np.float64], NDArray[np.int64]]:
+    """The side that passes with the best expectancy at each bar, as the scan chooses it, with its plan; and both sides' expectancy and end
+    [m, 2], as Decided has them. hourly -- expected funding of the sides [m, 2], % an hour."""
     n = len(frame)
-    expectancy = np.full((n, 2), np.nan)
-    stage = np.zeros(n, np.int64)
+    expectancy, ended = np.full((n, 2), np.nan), np.zeros((n, 2), np.int64)
     best, side, chance = np.full(n, -np.inf), np.zeros(n, np.int8), np.zeros(n)
     rule = processing.entry_rule(template)
     abstained = ensemble.abstains(probability, rule.coverage) if rule.coverage else None
@@ -131,12 +133,11 @@ def _judge(
             abstained=None if abstained is None else abstained[:, index],
         )
         expectancy[:, index] = seen.expectancy_pct
-        stage = np.maximum(stage, np.select([seen.code == code for code in STAGES], range(len(STAGES)), default=len(STAGES)))
+        ended[:, index] = np.select([seen.code == code for code in STAGES], range(len(STAGES)), default=len(STAGES))
         wins = (seen.code == "") & (seen.expectancy_pct > best)
         best = np.where(wins, seen.expectancy_pct, best)
         side = np.where(wins, np.int8(SIGN[index]), side).astype(np.int8)
         chance = np.where(wins, probability[:, index], chance)
-    ended = {code: int(count) for code, count in zip(STAGES, np.bincount(stage, minlength=len(STAGES)), strict=False) if count}
     return _planned(frame.close, atr, side, np.where(side != 0, best, 0.0), chance, template.plan), expectancy, ended
 
 

@@ -103,7 +103,7 @@ def test_it_finds_nothing_where_nothing_is_wrong(ensemble):
     report = examine(ensemble, cuts=CUTS, ends=[N - 1])
     assert report.findings == ()
     assert report.decided > 0
-    assert report.compared == sum(CUTS) * (len(features.NAMES) + 12)
+    assert report.compared == sum(CUTS) * (len(features.NAMES) + 14)
     assert report.settled_bars is not None
     assert report.settled_bars <= LIVE
     for name, needed in report.needs.items():
