@@ -63,6 +63,22 @@ class GateDecisionAdmin(ReadOnlyAdmin):
 
 @admin.register(WatchLook)
 class WatchLookAdmin(ReadOnlyAdmin):
-    list_display = ("id", "champion", "former", "number", "days", "rows", "mean", "p_value", "level", "is_worse", "created_at")
+    list_display = (
+        "id",
+        "champion",
+        "former",
+        "number",
+        "days",
+        "rows",
+        "mean",
+        "p_value",
+        "signals",
+        "realised_pct",
+        "promised_pct",
+        "realised_p",
+        "level",
+        "is_worse",
+        "created_at",
+    )
     list_filter = ("is_worse", "champion__scope")
     list_select_related = ("champion", "former")

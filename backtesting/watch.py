@@ -1,20 +1,23 @@
-"""After a promotion: does the new champion predict new bars worse than the one it replaced? Then the former comes back, by itself and once.
+"""After a promotion: does the new champion do worse than it should? Then the one it replaced comes back, by itself and once.
 
-Both models answer for the same bars, decided after the promotion and outcomes known since; what is compared is their log loss by day. It is
-looked at after 14, 28 and 42 days of market time, each time with a third of the 5 % that a sound champion may be sent away with over
-the whole watch (Bonferroni, which holds however the looks hang together). After the last look the champion is left alone.
+Two questions. Does it predict worse than the former? Both models answer for the same bars, decided after the promotion and outcomes known
+since; what is compared is their log loss by day. Do its signals earn less than it was promoted on? What their positions earned, paper or live,
+is held against the lower bound that it showed out of sample (backtesting.realised). It is looked at after each of WATCH_LOOK_DAYS of market time, and
+the two questions at all looks share WATCH_LEVEL, the chance that a sound champion is sent away over the whole watch (Bonferroni, which holds
+however they hang together). After the last look the champion is left alone.
 A former champion that comes back this way, or that staff bring back, is not watched against the model it replaced: nothing flaps.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
+from django.conf import settings
 from django.db import transaction
 from numpy.typing import NDArray
 
 from accounts import audit
-from backtesting import comparison
+from backtesting import comparison, realised
 from backtesting.models import WatchLook
 from exchanges import candles
 from exchanges.costs import CostModel
@@ -28,8 +31,7 @@ from traderai.lib.errors import UserError
 log = structlog.get_logger(__name__)
 F = NDArray[np.float64]
 
-LOOK_DAYS = (14, 28, 42)
-LEVEL = 0.05 / len(LOOK_DAYS)
+QUESTIONS = 2
 DAY_MS = 86_400_000
 LEAST_DAYS = 10
 """Days with outcomes that a look needs: markets that stood still for the rest tell too little."""
@@ -66,19 +68,27 @@ def watch(champion: ModelVersion) -> WatchLook | None:
     former = champion.replaces
     if former is None or champion.promoted_at is None or champion.timeframe != former.timeframe:
         return None
-    number = WatchLook.objects.filter(champion=champion, former=former).count()
-    if number >= len(LOOK_DAYS):
+    taken = list(WatchLook.objects.filter(champion=champion, former=former).values_list("level", flat=True))
+    if len(taken) >= len(settings.WATCH_LOOK_DAYS):
         return None
     from signals.plan import PlanConfig
 
     plan = PlanConfig()
     start_ms = clock.to_ms(champion.promoted_at)
-    end_ms = start_ms + LOOK_DAYS[number] * DAY_MS
+    end_ms = start_ms + settings.WATCH_LOOK_DAYS[len(taken)] * DAY_MS
     markets = [candles.find_market(symbol, venue=champion.venue_slug) for symbol in champion.symbols]
     newest = [candles.last_open_ms(market, champion.timeframe) or 0 for market in markets]
     if max(newest) < end_ms + plan.max_hold_ms:
         return None  # not all of its outcomes are known yet
-    return _decide(champion, former, number + 1, start_ms, end_ms, losses(champion, former, start_ms, end_ms))
+    seen, earned = losses(champion, former, start_ms, end_ms), realised.of_signals(champion, start_ms, end_ms)
+    facts, failings, words = _judged(former, seen, earned, realised.promised_pct(champion), level_of(taken))
+    return _decide(champion, former, len(taken) + 1, {"start_ms": start_ms, "end_ms": end_ms, **facts}, failings, words)
+
+
+def level_of(taken: list[float]) -> float:
+    """What p has to reach at the next look, for either question: an even share of what the levels of the looks taken have left."""
+    left = settings.WATCH_LEVEL - QUESTIONS * sum(taken)
+    return max(0.0, left / (QUESTIONS * (len(settings.WATCH_LOOK_DAYS) - len(taken))))
 
 
 def losses(champion: ModelVersion, former: ModelVersion, start_ms: int, end_ms: int) -> Losses:
@@ -124,27 +134,57 @@ def _answers(model: ModelVersion, computed: FeatureFrame, rows: NDArray[np.int64
     return registry.load(model).predict(values, starts=run_starts(computed.timestamp, values, bar_ms), at=rows).probability
 
 
-def _decide(champion: ModelVersion, former: ModelVersion, number: int, start_ms: int, end_ms: int, seen: Losses) -> WatchLook | None:
-    facts = {"start_ms": start_ms, "end_ms": end_ms, "rows": seen.rows, "days": seen.champion.size, "level": LEVEL}
+def _judged(
+    former: ModelVersion, seen: Losses, earned: realised.Realised, promised: float | None, level: float
+) -> tuple[dict[str, Any], list[str], str]:
+    """The numbers of a look as the row keeps them, what failed, and both in words."""
+    facts: dict[str, Any] = {
+        "rows": seen.rows,
+        "days": seen.champion.size,
+        "level": level,
+        "signals": earned.signals,
+        "promised_pct": promised,
+    }
+    failings, words = [], []
     if seen.champion.size < LEAST_DAYS:
-        found, is_worse = None, False
-        words = f"look {number}: {seen.champion.size} days with outcomes are too few to tell"
+        words.append(f"{seen.champion.size} days with outcomes are too few to tell how it predicts")
     else:
         found = comparison.paired(seen.champion, seen.former)
-        is_worse = found.mean > 0.0 and found.p_value <= LEVEL
-        words = (
-            f"look {number}: log loss {seen.champion.mean():.4f} against {seen.former.mean():.4f} of v{former.version} on the same {seen.rows} new bars "
-            f"of {found.days} days, difference {found.mean:+.4f}, p {found.p_value:.4f} at a level of {LEVEL:.4f}"
-        )
         facts |= {"mean": found.mean, "low": found.low, "high": found.high, "p_value": found.p_value}
+        if found.mean > 0.0 and found.p_value <= level:
+            failings.append(f"it predicts worse than v{former.version}")
+        words.append(
+            f"log loss {seen.champion.mean():.4f} against {seen.former.mean():.4f} of v{former.version} on the same {seen.rows} new bars "
+            f"of {found.days} days, difference {found.mean:+.4f}, p {found.p_value:.4f}"
+        )
+    chance = None if promised is None else realised.p_below(earned, promised)
+    if earned.signals:
+        facts["realised_pct"] = float(earned.by_day.mean())
+    if promised is None or chance is None:
+        words.append(f"{earned.signals} of its signals closed, too few or nothing to hold them against")
+    else:
+        facts["realised_p"] = chance
+        if chance <= level:
+            failings.append("its signals earned less than it was promoted on")
+        words.append(
+            f"{earned.signals} of its signals earned {facts['realised_pct']:+.2f} % a day's mean after costs, at least {promised:+.2f} % were promised, p {chance:.4f}"
+        )
+    return facts, failings, f"{'; '.join(words)}; at a level of {level:.4f} each"
+
+
+def _decide(
+    champion: ModelVersion, former: ModelVersion, number: int, facts: dict[str, Any], failings: list[str], words: str
+) -> WatchLook | None:
+    """Keep the look, and bring the former back when anything failed. None when the champion changed meanwhile."""
+    words = f"look {number}: {words}"
     with transaction.atomic():
         current = registry.champion(champion.scope)
         if current is None or current.pk != champion.pk:
             return None  # somebody decided meanwhile
         look, is_new = WatchLook.objects.get_or_create(
-            champion=champion, former=former, number=number, defaults={**facts, "is_worse": is_worse, "reason": words}
+            champion=champion, former=former, number=number, defaults={**facts, "is_worse": bool(failings), "reason": words}
         )
-        if is_new and is_worse:
-            registry.roll_back(champion, f"v{champion.version} predicts worse than v{former.version}, {words}")
+        if is_new and failings:
+            registry.roll_back(champion, f"v{champion.version} was sent back, because {' and '.join(failings)}: {words}")
             audit.record(None, "model_rolled_back", model=former.pk, replaced=champion.pk, scope=champion.scope, look=look.pk, reason=words)
     return look

@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+from itertools import pairwise
 from pathlib import Path
 
 import environ
@@ -60,6 +61,18 @@ def share(name: str, *, default: float) -> float:
     if not 0.0 < value <= 1.0:
         raise ImproperlyConfigured(f"{name}: {value:g} is not above 0 and at most 1; write one like {default}.")
     return value
+
+
+def rising_days(name: str, *, default: str) -> tuple[int, ...]:
+    """Whole numbers of days, each later than the one before it, up to a year."""
+    raw = env.str(name, default=default) or default
+    try:
+        days = tuple(int(part) for part in raw.split(","))
+    except ValueError:
+        days = ()
+    if not days or days[0] < 1 or days[-1] > 366 or any(after <= before for before, after in pairwise(days)):
+        raise ImproperlyConfigured(f"{name}: {raw!r} is not a rising list of days from 1 to 366; write one like {default}.")
+    return days
 
 
 def redis_url(embedded: Path) -> str:

@@ -7,7 +7,19 @@ from urllib.parse import urlsplit
 from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 
-from traderai.env import BASE_DIR, celery_broker_url, choice, embedded_socket, env, keyring, load_dotenv, redis_url, required_secret, share
+from traderai.env import (
+    BASE_DIR,
+    celery_broker_url,
+    choice,
+    embedded_socket,
+    env,
+    keyring,
+    load_dotenv,
+    redis_url,
+    required_secret,
+    rising_days,
+    share,
+)
 
 load_dotenv()
 
@@ -291,6 +303,10 @@ DRIFT_FEATURE_SHARE = env.float("DRIFT_FEATURE_SHARE", default=0.2)
 DRIFT_WINDOW_DAYS = env.int("DRIFT_WINDOW_DAYS", default=30)
 DRIFT_RETRAIN = env.bool("DRIFT_RETRAIN", default=True)
 DRIFT_COOL_DOWN_DAYS = env.int("DRIFT_COOL_DOWN_DAYS", default=7)
+
+# A promoted champion is looked at so many days after its promotion, and all looks together send a sound one away at most so often.
+WATCH_LOOK_DAYS = rising_days("WATCH_LOOK_DAYS", default="14,28,42")
+WATCH_LEVEL = share("WATCH_LEVEL", default=0.05)
 
 from traderai.logs import configure_logging  # noqa: E402  (needs nothing above, but reads best last)
 

@@ -50,7 +50,8 @@ class GateDecision(models.Model):
 
 
 class WatchLook(models.Model):
-    """One look at a promoted champion beside the one it replaced, on bars of after the promotion. Losses are log loss, mean by day."""
+    """One look at a promoted champion, on time after the promotion: its log loss, mean by day, beside that of the one it replaced, and what its
+    signals earned, in % of notional after costs, beside what it was promoted on."""
 
     champion = models.ForeignKey(ModelVersion, models.CASCADE, related_name="looks")
     former = models.ForeignKey(ModelVersion, models.CASCADE, related_name="+")
@@ -63,7 +64,11 @@ class WatchLook(models.Model):
     low = models.FloatField(null=True, blank=True)
     high = models.FloatField(null=True, blank=True)
     p_value = models.FloatField(null=True, blank=True)
-    level = models.FloatField(help_text="What p had to reach for a rollback.")
+    signals = models.PositiveIntegerField(default=0, help_text="Its signals whose positions their plan has closed.")
+    realised_pct = models.FloatField(null=True, blank=True, help_text="Mean of the days' mean net results of these signals.")
+    promised_pct = models.FloatField(null=True, blank=True, help_text="Lower 95 % bound of a trade's mean net result, out of sample.")
+    realised_p = models.FloatField(null=True, blank=True, help_text="Chance of results as low as these if the promise were true.")
+    level = models.FloatField(help_text="What either p had to reach for a rollback.")
     is_worse = models.BooleanField(help_text="It was rolled back because of this.")
     reason = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)

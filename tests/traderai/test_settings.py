@@ -71,6 +71,18 @@ def test_it_takes_a_share_only_between_nothing_and_all(monkeypatch, value):
         env.share("VENUE_RATE_SHARE", default=0.9)
 
 
+@pytest.mark.parametrize("value", ["0,7", "28,14", "7,7", "14,x", "1.5", "400"])
+def test_it_takes_days_only_in_rising_order(monkeypatch, value):
+    monkeypatch.setenv("WATCH_LOOK_DAYS", value)
+    with pytest.raises(ImproperlyConfigured, match=r"WATCH_LOOK_DAYS.* rising list of days from 1 to 366; write one like 14,28,42"):
+        env.rising_days("WATCH_LOOK_DAYS", default="14,28,42")
+
+
+def test_days_that_are_not_set_are_the_default(monkeypatch):
+    monkeypatch.setenv("WATCH_LOOK_DAYS", "")
+    assert env.rising_days("WATCH_LOOK_DAYS", default="14,28,42") == (14, 28, 42)
+
+
 def test_it_reads_several_keys_in_order():
     assert list(env.keyring(f"new:{KEY}, old:{KEY}")) == ["new", "old"]
 
