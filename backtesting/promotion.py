@@ -29,6 +29,8 @@ CAPITAL = 10_000
 RISK_PROFILE = "medium"
 LEAST_TRADES = 30
 LEAST_DAYS = 20
+LEAST_BALANCE = 0.01
+"""Of the capital: what is left of a ruined account is no measure."""
 DAY_MS = 86_400_000
 LEFT_BEHIND_AFTER = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(hours=6)
@@ -110,13 +112,18 @@ def _compare(new: BacktestRun, old: BacktestRun) -> comparison.Difference:
 
 
 def _daily_pct(run: BacktestRun) -> NDArray[np.float64]:
-    """Net result of the positions closed on each UTC day of the run, in % of its capital; 0 for a day without."""
+    """Net result of the positions closed on each UTC day of the run, in % of the balance that the day began with; 0 for a day without.
+
+    Not of the starting capital: sizes follow the balance, and late days would count for more than early ones.
+    """
     assert run.start_ms is not None and run.end_ms is not None
     first = run.start_ms // DAY_MS
     out = np.zeros((run.end_ms - 1) // DAY_MS - first + 1)
     for exit_ms, pnl in run.trades.order_by("number").values_list("exit_ms", "pnl"):
         out[exit_ms // DAY_MS - first] += pnl
-    return out / float(run.capital) * 100.0
+    capital = float(run.capital)
+    balance = capital + np.concatenate((np.zeros(1), np.cumsum(out)[:-1]))
+    return np.asarray(out / np.maximum(balance, LEAST_BALANCE * capital) * 100.0)
 
 
 def sweep() -> int:
@@ -155,7 +162,7 @@ def _words(judgement: Judgement) -> str:
 
 def _difference(found: comparison.Difference) -> str:
     return (
-        f"difference of {found.mean:+.4f} % of the capital a day over {found.days} days, 90 % interval {found.low:+.4f} to {found.high:+.4f}, "
+        f"difference of {found.mean:+.4f} % of the balance a day over {found.days} days, 90 % interval {found.low:+.4f} to {found.high:+.4f}, "
         f"p {found.p_value:.4f} (paired bootstrap in blocks of {found.block_days:.1f} days)"
     )
 

@@ -12,7 +12,7 @@ class Verdict(models.TextChoices):
 
 
 class GateDecision(models.Model):
-    """One comparison of a candidate with the champion, with the numbers it was decided by. Results are after costs, in % of the capital a day."""
+    """One comparison of a candidate with the champion, with the numbers it was decided by. Results are after costs, in % of the balance, a day."""
 
     candidate = models.ForeignKey(ModelVersion, models.CASCADE, related_name="gate_decisions")
     champion = models.ForeignKey(ModelVersion, models.CASCADE, related_name="+")

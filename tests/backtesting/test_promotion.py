@@ -1,5 +1,6 @@
 """Candidate and champion are compared on one span, whatever the market does meanwhile."""
 
+import numpy as np
 import pytest
 from django.db.models.signals import post_save
 
@@ -95,7 +96,8 @@ def test_a_twin_of_the_champion_stays_a_candidate_no_longer_and_the_numbers_are_
     assert decision.candidate_trades == decision.champion_trades == decision.candidate_run.metrics["metrics"]["trades"]["value"]
     for run in (decision.candidate_run, decision.champion_run):
         assert (run.start_ms, run.end_ms) == (decision.start_ms, decision.end_ms)
-        assert sum(promotion._daily_pct(run)) == pytest.approx(float(sum(trade.pnl for trade in run.trades.all())) / 100.0)
+        grown = np.prod(1.0 + promotion._daily_pct(run) / 100.0)
+        assert grown == pytest.approx(1.0 + float(sum(trade.pnl for trade in run.trades.all())) / promotion.CAPITAL)
     assert decision.days in (DAYS, DAYS + 1)
     event = AuditEvent.objects.get(action="model_refused")
     assert event.detail["decision"] == decision.pk
@@ -107,8 +109,7 @@ def test_a_candidate_that_trades_is_compared_with_a_champion_that_does_not(long_
     promotion.judge(candidate.pk)
     decision = GateDecision.objects.get()
     assert (decision.champion_trades, decision.candidate_trades > 3) == (0, True)
-    earned = float(sum(trade.pnl for trade in decision.candidate_run.trades.all())) / promotion.CAPITAL * 100.0
-    assert decision.mean == pytest.approx(earned / decision.days)
+    assert decision.mean == pytest.approx(promotion._daily_pct(decision.candidate_run).mean())
     assert (decision.verdict == "promoted") is (decision.low > 0.0 and decision.p_value <= decision.level)
     assert (decision.attempt, decision.level) == (1, 0.01)
     assert "at a level of 0.0100 (attempt 1 at this champion)" in decision.reason
