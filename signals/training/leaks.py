@@ -40,8 +40,8 @@ LEAST_HORIZONS = 20
 LEAST_SHARE = 0.05
 """A feature is only accused when at least this share of its variance is explained by returns that come after it."""
 ABOVE_NULL, ABOVE_PAST = 1.5, 2.0
-"""How far F has to exceed the highest of its null, and P. Chosen on 216 generated markets with and without momentum (930 to 3,160 samples): of
-these, 1 of the shortest is still accused wrongly."""
+"""How far F has to exceed the highest of its null, and P. Chosen on 216 generated markets with and without momentum (930 to 3,160 samples), of
+which 1 of the shortest is accused wrongly, and measured on others: benchmarks/bench_leak_tests.py, decision 0013."""
 
 
 # --- exact tests
