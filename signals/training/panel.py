@@ -47,13 +47,13 @@ class Panel(NamedTuple):
     regime: NDArray[np.int64]  # [m] code of signals.features.regime
     windows: Windows | None = None  # the same m samples with the bars before them, when a learner of the training looks back
 
-    def inputs(self, learner: Learner, rows: NDArray[np.int64]) -> Any:
-        """What that learner is given for the samples `rows`."""
+    def inputs(self, learner: Learner, rows: NDArray[np.int64] | None = None) -> Any:
+        """What that learner is given for the samples `rows`, or for all of them, then without a copy."""
         if learner.lookback == 1:
-            return self.x[rows]
+            return self.x if rows is None else self.x[rows]
         if self.windows is None:
             raise ValueError(f"{learner.kind} looks at {learner.lookback} bars, and this panel was built without them")
-        return self.windows.take(rows)
+        return self.windows if rows is None else self.windows.take(rows)
 
     def hours(self, side: int) -> NDArray[np.float64]:
         """Time from decision to flat, shape [m]."""
@@ -145,16 +145,16 @@ def build(
     looks_back = not SEQUENCES.isdisjoint(params.learners)
     for number, history in enumerate(known):
         tell(history.market.symbol)
-        part, bars = _samples(number, history, btc, hold, params, plan, costs)
+        part, bars = _samples(number, history, btc, hold, params, plan, costs, looks_back=looks_back)
         if part[0].size == 0:
             day = clock.from_ms(hold.start_ms).date()
             raise UnusableHistory(
                 f"{history.market.symbol} has no usable sample before the holdout, which starts {day}: leave it out", field="symbols"
             )
         parts.append(part)
-        if looks_back:
+        if bars is not None:
             seen.append(bars)
-    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns: list[Any] = [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]
     windows = _joined(seen) if looks_back else None
     return Panel(tuple(history.market.symbol for history in known), *columns)._replace(windows=windows)
 
@@ -178,27 +178,37 @@ def outcomes(
 
 
 def _samples(
-    number: int, history: History, btc: CandleFrame | None, hold: folds.Holdout, params: TrainingParams, plan: PlanConfig, costs: CostModel
-) -> tuple[tuple[NDArray, ...], Windows]:
-    """The columns of Panel for one market, and its bars with the same samples."""
+    number: int,
+    history: History,
+    btc: CandleFrame | None,
+    hold: folds.Holdout,
+    params: TrainingParams,
+    plan: PlanConfig,
+    costs: CostModel,
+    *,
+    looks_back: bool,
+) -> tuple[tuple[NDArray, ...], Windows | None]:
+    """The columns of Panel for one market, and, when a learner looks back, its bars with the same samples."""
     step_ms = TIMEFRAME_MS[params.timeframe]
     frame = before(history.frame, hold.start_ms)
     if len(frame) <= features.WARMUP_BARS:
-        return (np.empty(0),), Windows(np.empty((0, 0), np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
+        return (np.empty(0),), None
     computed = features.compute(frame, funding=history.funding, btc=btc)
     atr = features.plan_atr(frame, plan)
     closes_at = frame.timestamp + step_ms
     taken = (frame.timestamp // step_ms % params.stride == 0) & (closes_at <= hold.last_start_ms)
     rows = np.flatnonzero(taken)
-    rows = rows[np.isfinite(computed.values[rows]).all(axis=1) & np.isfinite(atr[rows])]
+    known: NDArray[np.bool_] = np.isfinite(computed.values).all(axis=1)  # type: ignore[assignment]
+    rows = rows[known[rows] & np.isfinite(atr[rows])]
     outcome = outcomes(history, frame, atr, plan, costs, rows)
     rows = rows[(outcome.tp1_hit[rows] >= 0).all(axis=1)]
     end = outcome.end_index[rows]
     end_ms = closes_at[end]
     weight = np.column_stack([labels.uniqueness(rows + 1, end[:, side]) for side in (0, 1)])
-    x = np.ascontiguousarray(computed.values[rows], dtype=np.float32)
+    x = np.empty((rows.size, len(computed.names)), dtype=np.float32)
+    for column in range(x.shape[1]):  # without a copy of all rows in double precision
+        x[:, column] = computed.values[rows, column]
     regime = computed.values[rows, computed.names.index("regime_code")].astype(np.int64)
-    starts = run_starts(frame.timestamp, computed.values, step_ms)
     columns = (
         np.full(rows.size, number, dtype=np.int64),
         frame.timestamp[rows],
@@ -211,4 +221,6 @@ def _samples(
         weight,
         regime,
     )
-    return columns, Windows(computed.values.astype(np.float32), starts, rows)
+    if not looks_back:
+        return columns, None
+    return columns, Windows(computed.values.astype(np.float32), run_starts(frame.timestamp, computed.values, step_ms), rows)

@@ -46,6 +46,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
     step = _counter(len(known), params, tell)
     hold = panels.holdout_of(known, params)
     panel = panels.build(known, btc, hold, params, plan=plan, costs=costs, tell=lambda symbol: step(f"features and labels of {symbol}"))
+    step("walk-forward")
     oof = walkforward.out_of_fold(panel, params, step)
     learners = walkforward.final_learners(panel, oof, params, step)
     shuffled = {}
@@ -100,7 +101,7 @@ def _counter(symbols: int, params: TrainingParams, tell: Callable[[str, float], 
     """Counts the steps of a training and tells the share that is done."""
     fits = len(SIDES) * len(params.learners)
     choices = comb(params.cpcv_groups, params.cpcv_test_groups) if params.cpcv_groups else 0
-    total = symbols + fits * (params.folds + 1) + len(SIDES) * (choices + 1) + 3
+    total = symbols + fits * (params.folds + 1) + len(SIDES) * (choices + 1) + 4
     finished = 0
 
     def step(stage: str) -> None:

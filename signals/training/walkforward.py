@@ -148,7 +148,7 @@ def final_learners(panel: Panel, oof: OutOfFold, params: TrainingParams, tell: C
     def job(side: int, kind: str) -> Callable[[], Learner]:
         def fit() -> Learner:
             model: Learner = new_learner(kind, params, rounds=max(1, int(np.median(oof.rounds[side, kind]))))
-            model.fit(panel.inputs(model, np.arange(panel.y.shape[0])), panel.y[:, side], panel.weight[:, side], None)
+            model.fit(panel.inputs(model), panel.y[:, side], panel.weight[:, side], None)
             return model
 
         return fit

@@ -16,6 +16,7 @@ from exchanges import candles
 from exchanges.models import JobStatus, Provenance
 from signals import features, registry, training
 from signals.events import model_trained, training_requested
+from signals.learners import learner
 from signals.models import ModelStatus, ModelVersion, TrainingRun
 from signals.training import figures, panel, pipeline
 from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
@@ -239,6 +240,28 @@ def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
     assert np.isfinite(made.x).all()
     assert set(np.unique(made.y)) == {0, 1}
     assert ((made.weight > 0) & (made.weight <= 1)).all()
+
+
+def test_samples_hold_the_features_of_their_bars_with_and_without_those_before() -> None:
+    make_pair()
+    params = training.TrainingParams(**QUICK, stride=8, learners=("lightgbm", "lstm"))
+    known = panel.histories(BOTH, params)
+    btc, hold = panel.bitcoin(known, params), panel.holdout_of(known, params)
+    how = {"plan": pipeline.PlanConfig(), "costs": pipeline.CostModel(), "tell": str}
+    made = panel.build(known, btc, hold, params, **how)
+    for number, history in enumerate(known):
+        own = made.symbol == number
+        seen = features.compute(panel.before(history.frame, hold.start_ms), funding=history.funding, btc=panel.before(btc, hold.start_ms))
+        bars = np.searchsorted(seen.timestamp, made.bar_ms[own])
+        assert np.array_equal(made.x[own], seen.values[bars].astype(np.float32))
+    assert made.windows is not None
+    assert np.array_equal(made.windows.rows[made.windows.at], made.x)
+    rows = panel.build(known, btc, hold, replace(params, learners=("lightgbm",)), **how)
+    assert rows.windows is None
+    assert np.array_equal(rows.x, made.x)
+    one = learner("lightgbm")()
+    assert rows.inputs(one) is rows.x  # all of them cost no copy
+    assert np.array_equal(rows.inputs(one, np.array([3, 5])), rows.x[[3, 5]])
 
 
 @pytest.mark.parametrize(
