@@ -4,6 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
 
 from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck, WatchLook
 from traderai.lib import clock
@@ -37,11 +39,22 @@ class LookaheadCheckAdmin(ReadOnlyAdmin):
     list_select_related = ("model", "requested_by")
 
 
+class EvidenceAdmin(ReadOnlyAdmin):
+    """What a model was judged by stays: removing a comparison would give luck another chance that nobody counts."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(GateDecision)
-class GateDecisionAdmin(ReadOnlyAdmin):
+class GateDecisionAdmin(EvidenceAdmin):
     list_display = (
-        "id", "candidate", "champion", "verdict", "candidate_trades", "champion_trades", "days", "mean_pct", "interval", "p_value", "level",
+        "id", "candidate", "champion", "verdict", "mean_pct", "interval", "p", "level", "candidate_trades", "champion_trades", "days",
         "attempt", "span", "created_at",
+    )  # fmt: skip
+    fields = (
+        "verdict", "reason", "candidate", "champion", "figures", "span", "days", "candidate_trades", "champion_trades", "mean_pct", "interval",
+        "p", "level", "block_days", "attempt", "candidate_run", "champion_run", "created_at",
     )  # fmt: skip
     list_filter = ("verdict", "candidate__scope")
     list_select_related = ("candidate", "champion")
@@ -54,7 +67,16 @@ class GateDecisionAdmin(ReadOnlyAdmin):
     def interval(self, decision: GateDecision) -> str:
         return "" if decision.low is None or decision.high is None else f"{decision.low:+.4f} to {decision.high:+.4f}"
 
-    @admin.display(description="span of both")
+    @admin.display(description="p")
+    def p(self, decision: GateDecision) -> str:
+        return "" if decision.p_value is None else f"{decision.p_value:.4f}"
+
+    @admin.display(description="figures")
+    def figures(self, decision: GateDecision) -> str:
+        both = [(reverse("models:detail", args=[model.pk]), model) for model in (decision.candidate, decision.champion)]
+        return format_html_join(", ", '<a href="{}">{}</a>', both)
+
+    @admin.display(description="span of both (UTC)")
     def span(self, decision: GateDecision) -> str:
         if decision.start_ms is None or decision.end_ms is None:
             return ""
@@ -62,7 +84,7 @@ class GateDecisionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(WatchLook)
-class WatchLookAdmin(ReadOnlyAdmin):
+class WatchLookAdmin(EvidenceAdmin):
     list_display = (
         "id",
         "champion",

@@ -39,26 +39,35 @@ class ReasonForm(ActionForm):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "timeframe", "provenance", "trained_on", "train_end", "out_of_sample_from", "promoted_at", "reason", "drift")
+    list_display = ("__str__", "pages", "promoted_at", "reason", "provenance", "timeframe", "trained_on", "train_end", "out_of_sample_from")
+    fields = (
+        "pages", "scope", "version", "status", "reason", "promoted_at", "replaces", "timeframe", "venue_slug", "trained_on", "provenance",
+        "train_start", "train_end", "out_of_sample_from", "data_hash", "artefact", "manifest_sha256", "created_at",
+    )  # fmt: skip
     list_filter = ("status", "scope", "provenance")
     actions = ("promote", "roll_back")
     action_form = ReasonForm
 
-    @admin.display(description="symbols")
+    @admin.display(description="markets")
     def trained_on(self, model: ModelVersion) -> str:
         return ", ".join(model.symbols)
 
-    @admin.display(description="train end")
+    @admin.display(description="train start (UTC)")
+    def train_start(self, model: ModelVersion) -> str:
+        return f"{clock.from_ms(model.train_start_ms):%Y-%m-%d %H:%M}"
+
+    @admin.display(description="train end (UTC)")
     def train_end(self, model: ModelVersion) -> str:
         return f"{clock.from_ms(model.train_end_ms):%Y-%m-%d %H:%M}"
 
-    @admin.display(description="out of sample from")
+    @admin.display(description="out of sample from (UTC)")
     def out_of_sample_from(self, model: ModelVersion) -> str:
         return f"{clock.from_ms(model.oos_start_ms):%Y-%m-%d %H:%M}"
 
-    @admin.display(description="drift")
-    def drift(self, model: ModelVersion) -> str:
-        return format_html('<a href="{}">drift</a>', reverse("signals:drift", args=[model.pk]))
+    @admin.display(description="pages")
+    def pages(self, model: ModelVersion) -> str:
+        addresses = [reverse(name, args=[model.pk]) for name in ("models:detail", "models:drift")]
+        return format_html('<a href="{}">figures and leak tests</a>, <a href="{}">drift</a>', *addresses)
 
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("signals.change_modelversion")
@@ -114,7 +123,7 @@ class DriftReportAdmin(ReadOnlyAdmin):
 
     @admin.display(description="plots")
     def plots(self, report: DriftReport) -> str:
-        address = reverse("signals:drift", args=[report.model_id])
+        address = reverse("models:drift", args=[report.model_id])
         return format_html('<a href="{}?day={}">plots</a>', address, report.day.isoformat())
 
 

@@ -20,7 +20,9 @@ from traderai.lib.staffpage import ask, permitted
 VIEW, ACT = "signals.view_search", "signals.change_search"
 AT_WORK = (JobStatus.QUEUED, JobStatus.RUNNING)
 SHOWN = 20
-CHART_WIDTH, CHART_HEIGHT, CHART_EDGE = 640, 160, 8
+CHART_WIDTH, CHART_HEIGHT, CHART_EDGE, CHART_LEFT = 640, 180, 10, 70
+MORE_TRIALS = 10
+"""Offered to a search that has tried all that it was asked for."""
 
 
 def urls() -> list[URLPattern]:
@@ -68,7 +70,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "trials": trials[::-1],
         "chart": chart(trials),
         "may_act": request.user.has_perm(ACT),
-        "form": ResumeSearchForm(),
+        "form": ResumeSearchForm(initial={"more_trials": MORE_TRIALS if row.status == JobStatus.DONE else 0}),
     }
     if request.headers.get("HX-Request"):
         return render(request, "admin/signals/_search.html", context)
@@ -80,6 +82,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
     """Cancel, resume or train with the best parameters."""
     row, user = get_object_or_404(Search, pk=pk), cast(User, request.user)
+    onward = redirect("admin:signals_search_detail", pk)
     try:
         told = _change(row, what, request, user)
     except UserError as error:
@@ -88,9 +91,11 @@ def change(request: HttpRequest, pk: int, what: str) -> HttpResponse:
         if told:
             audit.record(user, f"search_{what}", request, search=pk)
             messages.success(request, told)
+            if what == "train":
+                onward = redirect("admin:signals_training")
         else:
             messages.warning(request, f"Search {pk} is {row.get_status_display().lower()}: that cannot be done now.")
-    return redirect("admin:signals_search_detail", pk)
+    return onward
 
 
 def _change(row: Search, what: str, request: HttpRequest, user: User) -> str:
@@ -109,25 +114,38 @@ def _change(row: Search, what: str, request: HttpRequest, user: User) -> str:
 
 
 def chart(trials: list[SearchTrial]) -> dict[str, Any] | None:
-    """Skill by trial in the order they were asked for, and the best so far, as points of an SVG; None before the first is done."""
+    """Skill by trial in the order they were asked for, the best so far as steps, and heights to name, 0 (the base rate) among them, as an SVG's
+    points; None before the first is done.
+    """
     done = [trial for trial in trials if trial.state == TrialState.DONE and trial.value is not None]
     if not done:
         return None
     values = [cast(float, trial.value) for trial in done]
-    low, high = min(values), max(values)
+    low, high = min(0.0, *values), max(0.0, *values)
     room = (high - low) or 1.0
     last = max(done[-1].number, 1)
 
     def place(number: int, value: float) -> tuple[float, float]:
-        x = CHART_EDGE + number / last * (CHART_WIDTH - 2 * CHART_EDGE)
+        x = CHART_LEFT + number / last * (CHART_WIDTH - CHART_LEFT - CHART_EDGE)
         return round(x, 1), round(CHART_HEIGHT - CHART_EDGE - (value - low) / room * (CHART_HEIGHT - 2 * CHART_EDGE), 1)
 
-    best, line = low, []
+    best, line = values[0], []
     for trial, value in zip(done, values, strict=True):
+        line.append("{},{}".format(*place(trial.number, best)))
         best = max(best, value)
         line.append("{},{}".format(*place(trial.number, best)))
     points = [(*place(trial.number, value), trial) for trial, value in zip(done, values, strict=True)]
-    return {"width": CHART_WIDTH, "height": CHART_HEIGHT, "points": points, "best": " ".join(line), "low": low, "high": high}
+    named = [(place(0, value)[1], f"{value:.4f}") for value in sorted({low, 0.0, high})]
+    return {
+        "width": CHART_WIDTH,
+        "height": CHART_HEIGHT,
+        "left": CHART_LEFT,
+        "points": points,
+        "best": " ".join(line),
+        "named": named,
+        "low": min(values),
+        "high": max(values),
+    }
 
 
 def _page(request: HttpRequest, form: StartSearchForm, *, status: int = 200) -> HttpResponse:
@@ -149,12 +167,14 @@ def _told(row: Search, trials: list[SearchTrial]) -> dict[str, Any]:
     done = [trial for trial in trials if trial.state == TrialState.DONE]
     counted = [trial for trial in trials if trial.state in searching.COUNTED]
     best = max(done, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    running = sum(trial.state == TrialState.RUNNING for trial in trials)
     return {
         "search": row,
         "best": best,
         "done": len(done),
         "pruned": len(counted) - len(done),
-        "running": sum(trial.state == TrialState.RUNNING for trial in trials),
+        "running": running,
+        "is_moving": row.status in AT_WORK or (running and row.status == JobStatus.CANCELLED),
         "percent": int(100 * len(counted) / row.trials_wanted),
         "is_at_work": row.status in AT_WORK,
         "may_resume": row.status in (JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.DONE),

@@ -11,12 +11,12 @@ signal_patterns = [
     path("rejected/export.csv", issued.rejection_csv, name="rejected_export"),
     path("of-market/<int:pk>/", issued.signals_of_market, name="of_market"),
     path("<int:pk>/", issued.signal_detail, name="detail"),
-    path("models/<int:pk>/drift/", drift.drift, name="drift"),
 ]
 
 model_patterns = [
     path("", trained.model_list, name="list"),
     path("<int:pk>/", trained.model_detail, name="detail"),
+    path("<int:pk>/drift/", drift.drift, name="drift"),
 ]
 
 strategy_patterns = [

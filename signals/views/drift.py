@@ -106,10 +106,11 @@ def history(model: ModelVersion, name: str, limit: float) -> dict[str, Any]:
     """PSI of one column by day, oldest first, as points, and the height of the limit's line."""
     found = DriftFeature.objects.filter(report__model=model, name=name).order_by("-report__day")
     rows = list(found.values_list("report__day", "psi", "ks")[:DAYS_SHOWN])[::-1]
-    highest = max([limit * 1.25, *(psi for _, psi, _ in rows)])
-    step = WIDTH / max(len(rows) - 1, 1)
+    highest = max([limit * 1.25, *(psi * 1.1 for _, psi, _ in rows)])
+    first, step = (WIDTH / 2, 0.0) if len(rows) == 1 else (0.0, WIDTH / max(len(rows) - 1, 1))
     points = [
-        Point(day, psi, ks, round(number * step, 2), round(HEIGHT * (1.0 - psi / highest), 2)) for number, (day, psi, ks) in enumerate(rows)
+        Point(day, psi, ks, round(first + number * step, 2), round(HEIGHT * (1.0 - psi / highest), 2))
+        for number, (day, psi, ks) in enumerate(rows)
     ]
     return {
         "points": points,

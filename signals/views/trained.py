@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 
 from exchanges.models import Provenance
@@ -72,7 +73,7 @@ def _row(model: ModelVersion) -> dict[str, Any]:
 
 def _spans(model: ModelVersion) -> list[tuple[str, str]]:
     def moment(ms: int) -> str:
-        return f"{clock.from_ms(ms):%d %b %Y %H:%M} UTC"
+        return date_format(clock.from_ms(ms), "j M Y H:i") + " UTC"
 
     return [
         ("Training bars", f"{moment(model.train_start_ms)} to {moment(model.train_end_ms)}"),

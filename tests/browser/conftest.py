@@ -3,9 +3,13 @@
 import os
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
+from django.db import connection
+
+from signals import registry
 
 # Playwright's synchronous API keeps an event loop in the main thread, where Django would refuse to touch the database.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -47,6 +51,23 @@ def site(transactional_db, settings):
 
 
 @pytest.fixture
+def staff(site, page, client_for, sam):
+    """A page with sam's session: staff that has shown a second factor."""
+    cookie = client_for(sam).cookies["session"].value
+    page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
+    return page
+
+
+@pytest.fixture
+def models(settings, tmp_path):
+    """A model folder of this test alone."""
+    settings.MODEL_DIR = tmp_path / "models"
+    registry.forget()
+    yield settings.MODEL_DIR
+    registry.forget()
+
+
+@pytest.fixture
 def console(page):
     """What the browser's console complained about; asserted empty at the end."""
     complaints: list[str] = []
@@ -54,3 +75,16 @@ def console(page):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield complaints
     assert complaints == []
+
+
+def in_a_worker(work, *args):
+    """As a worker would: in a thread without playwright's event loop."""
+
+    def run():
+        try:
+            return work(*args)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as worker:
+        return worker.submit(run).result()

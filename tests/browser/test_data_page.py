@@ -15,8 +15,8 @@ DAY_MS = 86_400_000
 
 
 @pytest.fixture
-def staff(site, page, client_for, sam) -> Page:
-    """A page with sam's session, two months of candles, a gap and a backfill that is half done."""
+def staff(site, staff) -> Page:
+    """The page, with two months of candles, a gap and a backfill that is half done."""
     market = candles.find_market(BTC)
     candles.ingest(market, make_frame(60 * 96), provenance=Provenance.VENUE)
     CandleGap.objects.create(
@@ -34,10 +34,8 @@ def staff(site, page, client_for, sam) -> Page:
         rows_per_s=8000.0,
         eta_s=3.0,
     )
-    cookie = client_for(sam).cookies["session"].value
-    page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
-    page.goto(site + reverse("admin:exchanges_market_data"))
-    return page
+    staff.goto(site + reverse("admin:exchanges_market_data"))
+    return staff
 
 
 def test_progress_moves_by_itself_and_the_asking_ends_with_the_job(staff, console):

@@ -1,16 +1,15 @@
 """The staff's page of trainings: asked for, watched until its model is there, and cancelled however long the answer takes."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from exchanges.models import JobStatus
-from signals import learners, registry, training
+from signals import learners, training
 from signals.models import TrainingRun
+from tests.browser.conftest import in_a_worker
 from tests.signals.markets import QUICK, make_pair
 
 pytestmark = pytest.mark.browser
@@ -18,29 +17,12 @@ BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 
 
 @pytest.fixture
-def staff(site, page, client_for, sam, settings, tmp_path, monkeypatch) -> Page:
-    """The page of trainings with sam's session, two markets, and no worker: the test says who works."""
-    settings.MODEL_DIR = tmp_path / "models"
-    registry.forget()
+def staff(site, staff, models, monkeypatch) -> Page:
+    """The page of trainings, two markets, and no worker: the test says who works."""
     monkeypatch.setattr("signals.receivers.nudge", lambda *_, **__: None)
     make_pair()
-    cookie = client_for(sam).cookies["session"].value
-    page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
-    page.goto(site + reverse("admin:signals_training"))
-    return page
-
-
-def work(run_id: int) -> None:
-    """As in a worker: a thread without playwright's event loop."""
-
-    def train():
-        try:
-            training.run(run_id)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as worker:
-        worker.submit(train).result()
+    staff.goto(site + reverse("admin:signals_training"))
+    return staff
 
 
 def test_a_training_is_started_followed_and_leads_to_its_model(staff, console):
@@ -57,7 +39,7 @@ def test_a_training_is_started_followed_and_leads_to_its_model(staff, console):
     TrainingRun.objects.update(progress=0.25, stage="fold 1 of 2")
     expect(staff.get_by_role("progressbar", name=f"Training {run.pk}")).to_have_attribute("value", "25")
     expect(staff.locator("#trainings")).to_contain_text("fold 1 of 2")
-    work(run.pk)
+    in_a_worker(training.run, run.pk)
     expect(staff.locator("#trainings[hx-get]")).to_have_count(0)
     staff.get_by_role("link", name=f"Log of training {run.pk}").click()
     expect(staff.locator("#training-log")).to_contain_text("Registered as default v1")

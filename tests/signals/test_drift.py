@@ -239,7 +239,7 @@ def test_the_command_refuses_what_makes_no_sense(db, options, said):
 
 
 def test_the_page_shows_the_verdict_the_columns_and_their_plots(trained, client_for, alice):
-    address = reverse("signals:drift", args=[trained.pk])
+    address = reverse("models:drift", args=[trained.pk])
     trader = client_for(alice)
     assert "Nobody has looked yet" in trader.get(address).content.decode()
     report = checks.check(trained)
@@ -257,7 +257,7 @@ def test_the_page_shows_the_verdict_the_columns_and_their_plots(trained, client_
     assert "style=" not in page.partition("<main")[2]
     assert "calm" in trader.get(address, {"day": earlier.day.isoformat()}).content.decode()
     assert trader.get(address, {"day": "nonsense", "feature": "nonsense"}).status_code == 200
-    assert trader.get(reverse("signals:drift", args=[trained.pk + 1])).status_code == 404
+    assert trader.get(reverse("models:drift", args=[trained.pk + 1])).status_code == 404
 
 
 def test_the_page_asks_a_fixed_number_of_questions(trained, client_for, alice, django_assert_max_num_queries):
@@ -265,9 +265,9 @@ def test_the_page_asks_a_fixed_number_of_questions(trained, client_for, alice, d
         make_report(trained, day=clock.now().date() - timedelta(days=days))
     checks.check(trained)
     trader = client_for(alice)
-    trader.get(reverse("signals:drift", args=[trained.pk]))
+    trader.get(reverse("models:drift", args=[trained.pk]))
     with django_assert_max_num_queries(16):
-        trader.get(reverse("signals:drift", args=[trained.pk]))
+        trader.get(reverse("models:drift", args=[trained.pk]))
 
 
 def test_a_training_says_why_nobody_asked_for_it(trained):
