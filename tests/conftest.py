@@ -21,6 +21,7 @@ from django.test import Client
 
 from accounts import totp as totp_codes
 from accounts.models import AllauthDevice, UsedTotpCode, User
+from tests.on_servers import *  # noqa: F403 - its hooks
 
 PASSWORD = "correct horse battery"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

@@ -1,8 +1,6 @@
 """Real processes: workers that are killed with SIGKILL at the worst moments, and workers that do the same work at once."""
 
-import os
-import subprocess
-import sys
+import signal
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,7 +10,7 @@ from exchanges import candles, execution, paper_accounts, positions
 from exchanges.models import Fill, LedgerEntry, Order, Position
 from tests.databases import database_url
 from tests.exchanges.entries import BAR_MS, START_MS, ledger_sum, plan_at, store, submit
-from tests.exchanges.worker import HERE, POINTS
+from tests.exchanges.worker import CONTEXT, HERE, POINTS, work
 from traderai.lib import clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,39 +46,55 @@ def held(account, market):
     return Position.objects.get()
 
 
+class Worker:
+    """A process of tests.exchanges.worker on the test database."""
+
+    def __init__(self, *told: object) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=work, args=(theirs, *told))
+        with pytest.MonkeyPatch.context() as environment:  # of the process that it is forked from, which starts with the first worker
+            environment.setenv("DJANGO_SETTINGS_MODULE", "tests.settings")
+            environment.setenv("DATABASE_URL", database_url())
+            self.process.start()
+        theirs.close()
+
+    def is_there(self) -> bool:
+        return self.pipe.poll(60) and self.pipe.recv() == HERE
+
+    def exit_status(self) -> int:
+        """Negative when a signal ended it."""
+        self.process.join(60)
+        return self.process.exitcode
+
+
 @pytest.fixture
 def worker(account, market):
-    """worker(point): a process that has got there."""
+    """worker(point): a process that goes there."""
     started = []
 
-    def start(*point: str) -> subprocess.Popen[str]:
-        env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": database_url()}
-        command = [sys.executable, "-m", "tests.exchanges.worker", str(account.pk), str(market.pk), *point]
-        process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
+    def start(*point: str) -> Worker:
+        started.append(Worker(account.pk, market.pk, *point))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    for each in started:
+        each.process.kill()
+        each.process.join()
 
 
 def kill_at(worker, point: str) -> None:
-    process = worker(point)
-    assert process.stdout.readline().strip() == HERE
-    process.kill()
-    assert process.wait() == -9
+    reached = worker(point)
+    assert reached.is_there()
+    reached.process.kill()
+    assert reached.exit_status() == -signal.SIGKILL
 
 
 def run_at_once(worker, count: int) -> None:
-    processes = [worker() for _ in range(count)]
-    for process in processes:
-        assert process.stdout.readline().strip() == HERE
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    assert [process.wait(timeout=60) for process in processes] == [0] * count
+    workers = [worker() for _ in range(count)]
+    assert all(each.is_there() for each in workers)
+    for each in workers:
+        each.pipe.send("go")
+    assert [each.exit_status() for each in workers] == [0] * count
 
 
 def restart() -> None:

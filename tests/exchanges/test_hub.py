@@ -10,6 +10,7 @@ from exchanges import hub
 from exchanges.live import Bar, Book, Feed, Tick, message
 from traderai.lib import groups
 
+pytestmark = pytest.mark.redis
 BTC, ETH = 7, 8
 TICK = Tick(BTC, "BTC/USDT:USDT", 1.0, 1_000, "venue")
 BAR = Bar(BTC, "BTC/USDT:USDT", "1m", 0, 1.0, 1.0, 1.0, 1.0, 1.0, False, "venue")

@@ -7,6 +7,8 @@ from exchanges.streams import publishing
 from tests.listening import heard
 from traderai.lib import groups
 
+pytestmark = pytest.mark.redis
+
 BTC = "BTC/USDT:USDT"
 TICK = Tick(7, BTC, 41_000.5, 1_000, "venue", change_pct=-1.5, bid=41_000.0, ask=41_001.0)
 MINUTE = Bar(7, BTC, "1m", 60_000, 1.0, 3.0, 0.5, 2.0, 10.0, False, "venue")

@@ -9,6 +9,7 @@ from exchanges.streams import shards
 from exchanges.streams.shards import Claim, Claimed, Shard
 from traderai.lib.errors import UserError
 
+pytestmark = pytest.mark.redis  # for its leases
 SYMBOLS = [f"COIN{number}/USDT:USDT" for number in range(200)]
 
 

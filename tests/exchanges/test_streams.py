@@ -7,7 +7,6 @@ from threading import Event
 
 import numpy as np
 import pytest
-from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from hypothesis import given
@@ -22,11 +21,6 @@ from traderai.lib.errors import UserError
 
 QUARTER_MS = 900_000
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
-
-
-@pytest.fixture(autouse=True)
-def no_old_prices():
-    cache.clear()
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""A worker in a process of its own, which can be told where to stop: it says so on its standard output and waits there to be killed.
+"""A worker in a process of its own, which can be told where to stop: it says so and waits there to be killed.
 
-python -m tests.exchanges.worker ACCOUNT_ID MARKET_ID [POINT]; with no point it begins at a line on its standard input and ends by itself.
+It is forked from a process that has loaded what workers need, so that no test waits for imports.
 """
 
-import sys
+import multiprocessing
 import time
-from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import django
@@ -15,47 +15,38 @@ django.setup()
 from exchanges import booking, execution, paper_accounts, positions  # noqa: E402
 from exchanges.venues.paper import PaperVenue  # noqa: E402
 
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
 HERE = "here"
-
-
-def say_here() -> None:
-    sys.stdout.write(f"{HERE}\n")
-    sys.stdout.flush()
-
-
-def stop(*_: Any, **__: Any) -> Any:
-    say_here()
-    time.sleep(600)
-
-
-def after(function: Callable[..., Any]) -> Callable[..., Any]:
-    def stopped(*args: Any, **kwargs: Any) -> Any:
-        function(*args, **kwargs)
-        return stop()
-
-    return stopped
-
-
-POINTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
-    "claimed, not sent": (PaperVenue, "place", stop),
-    "sent, no answer yet": (PaperVenue, "place", after(PaperVenue.place)),
-    "booked, not committed": (booking, "_settle", after(booking._settle)),
-    "committed": (booking, "book_fills", after(booking.book_fills)),
-    "stepped, not committed": (paper_accounts, "raise_peak", after(paper_accounts.raise_peak)),
-    "stepped": (positions, "_carry", after(positions._carry)),
+BEFORE, AFTER = False, True
+POINTS: dict[str, tuple[Any, str, bool]] = {
+    "claimed, not sent": (PaperVenue, "place", BEFORE),
+    "sent, no answer yet": (PaperVenue, "place", AFTER),
+    "booked, not committed": (booking, "_settle", AFTER),
+    "committed": (booking, "book_fills", AFTER),
+    "stepped, not committed": (paper_accounts, "raise_peak", AFTER),
+    "stepped": (positions, "_carry", AFTER),
 }
 
 
-def main(account_id: int, market_id: int, point: str = "") -> None:
+def work(test: Connection, account_id: int, market_id: int, point: str = "") -> None:
+    """Without a point it says that it is ready, begins when it is told to, and ends by itself."""
     if point:
-        owner, name, replacement = POINTS[point]
-        setattr(owner, name, replacement)
+        stop_at(test, *POINTS[point])
     else:
-        say_here()
-        sys.stdin.readline()
+        test.send(HERE)
+        test.recv()
     execution.attend(account_id)
     positions.on_bar(market_id)
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+def stop_at(test: Connection, owner: Any, name: str, when: bool) -> None:
+    function = getattr(owner, name)
+
+    def stopped(*args: Any, **kwargs: Any) -> None:
+        if when == AFTER:
+            function(*args, **kwargs)
+        test.send(HERE)
+        time.sleep(600)
+
+    setattr(owner, name, stopped)

@@ -59,6 +59,7 @@ def test_it_converts_venue_time_both_ways():
     assert clock.from_ms(0).isoformat() == "1970-01-01T00:00:00+00:00"
 
 
+@pytest.mark.redis  # what loads tasks lets go of caches
 def test_it_refuses_to_nudge_a_task_that_does_not_exist():
     with pytest.raises(KeyError):
         nudge("exchanges.tasks.no_such_task", account_id=1)

@@ -60,17 +60,20 @@ def nudged() -> Iterator[tuple[str, str]]:
                 yield f"{name_of(path)}:{node.lineno}", str(task.value) if isinstance(task, ast.Constant) else ast.unparse(task)
 
 
+@pytest.mark.redis  # what loads tasks lets go of caches
 def test_it_schedules_only_tasks_that_exist():
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     assert scheduled - registered_tasks() == set()
 
 
+@pytest.mark.redis  # what loads tasks lets go of caches
 def test_it_nudges_only_tasks_that_exist():
     found = list(nudged())
     assert found
     assert [(place, task) for place, task in found if task not in registered_tasks()] == []
 
 
+@pytest.mark.redis  # what loads tasks lets go of caches
 def test_it_reaches_every_task_by_schedule_nudge_or_delay():
     sources = "\n".join(path.read_text() for app in APPS for path in (ROOT / app).rglob("*.py"))
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
