@@ -19,7 +19,7 @@ export PYTHONUNBUFFERED = 1
 help:
 	@sed -n 's/^#  *make/make/p' Makefile
 	@echo "make check   lint, types, import contracts, migrations and tests"
-	@echo "make bench   every benchmark, one JSON line each"
+	@echo "make bench   every benchmark: its name, then one JSON object"
 	@echo "make services  how to start PostgreSQL and Redis for the tests and installations that use them"
 	@echo "make lock    resolve the dependencies anew"
 
@@ -43,7 +43,7 @@ types: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.dev
-	@for script in benchmarks/bench_*.py; do $(PY) $$script || exit 1; done
+	@for script in benchmarks/bench_*.py; do echo "$$script" >&2; $(PY) $$script || exit 1; done
 
 services:
 	@cat docs/services.txt
