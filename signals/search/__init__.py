@@ -5,7 +5,7 @@ from datetime import timedelta
 from statistics import variance
 from typing import Any
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from exchanges.models import JobStatus
 from signals import events, training
@@ -96,23 +96,37 @@ def best(search: Search) -> SearchTrial | None:
 
 
 def train_best(search: Search, *, requested_by: Any = None) -> TrainingRun:
-    """Ask for a training with the best trial's parameters; it knows how many were tried, and how far their Sharpe ratios lay apart.
+    """Ask for a training with the best trial's parameters; it knows how many were tried, in this search and in others for the same scope and
+    markets, and how far their Sharpe ratios lay apart.
 
     Raises SearchRefused before the first trial is done.
     """
     chosen = best(search)
     if chosen is None:
         raise SearchRefused("trials: none is done yet; wait for the first")
-    tried = SearchTrial.objects.filter(search=search, state__in=COUNTED).count()
+    tried = _tried(search).count()
     params = {**search.params, "tuning": chosen.tuning, "trials": tried, "trial_variance": trial_variance(search)}
     return training.start(search.symbols, params=params, requested_by=requested_by)
 
 
 def trial_variance(search: Search) -> float | None:
-    """Of the daily Sharpe ratios of its trials, as far as they have one; None for fewer than two."""
-    counted = SearchTrial.objects.filter(search=search, state__in=COUNTED).order_by("number")
-    ratios = [ratio for ratio in counted.values_list("sharpe", flat=True) if ratio is not None]
+    """Of the daily Sharpe ratios of the trials that count, as far as they have one; None for fewer than two."""
+    ratios = [ratio for ratio in _tried(search).order_by("pk").values_list("sharpe", flat=True) if ratio is not None]
     return variance(ratios) if len(ratios) > 1 else None
+
+
+def _tried(search: Search) -> QuerySet[SearchTrial]:
+    """The trials that its best was chosen from: its own, and those of searches for the same scope and timeframe that share a market with it.
+
+    Whoever searches twice and takes the better result has tried both.
+    """
+
+    def family(params: dict[str, Any]) -> tuple[Any, Any]:
+        return params.get("scope"), params.get("timeframe")
+
+    others = Search.objects.values_list("pk", "symbols", "params")
+    related = [pk for pk, symbols, params in others if set(symbols) & set(search.symbols) and family(params) == family(search.params)]
+    return SearchTrial.objects.filter(search__in=related, state__in=COUNTED)
 
 
 def tunable() -> dict[str, list[str]]:

@@ -229,6 +229,27 @@ def test_the_training_with_the_best_parameters_knows_how_many_were_tried(pair, s
     assert model.params["tuning"] == search.best(row).tuning
 
 
+def test_searches_for_the_same_scope_that_share_a_market_count_as_one(pair):
+    now = clock.now()
+    rows = {}
+    for name, symbols, params in (
+        ("first", BTC, SMALL),
+        ("again", ["BTC/USDT:USDT", "ETH/USDT:USDT"], SMALL),
+        ("other market", ["ETH/USDT:USDT"], SMALL),
+        ("other scope", BTC, {**SMALL, "scope": "trend"}),
+    ):
+        rows[name] = search.start(symbols, trials=2, params=params)
+        for number, (state, sharpe) in enumerate((("done", 0.1 * len(rows)), ("pruned", None), ("lost", 0.9))):
+            SearchTrial.objects.create(
+                search=rows[name], number=number, tuning={}, state=state, sharpe=sharpe, value=0.0, started_at=now, heartbeat_at=now
+            )
+    told = {name: (search.train_best(row).params["trials"], search.trial_variance(row)) for name, row in rows.items()}
+    assert told["first"] == (4, pytest.approx(0.005))
+    assert told["again"] == (6, pytest.approx(0.01)), "it shares a market with either"
+    assert told["other market"] == (4, pytest.approx(0.005))
+    assert told["other scope"] == (2, None)
+
+
 def test_a_trial_knows_the_sharpe_ratio_that_its_training_reports_and_the_training_how_far_the_trials_lie_apart(settings, tmp_path):
     settings.MODEL_DIR = tmp_path
     make_pair(9_000, pull=0.9)  # an edge to trade on
