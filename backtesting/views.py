@@ -23,7 +23,6 @@ from traderai.lib.http import wants_fragment
 
 PAGE_SIZE = 25
 TABLE_POINTS = 60
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 LABELS = {
     "hit_rate_tp1": ("Reached TP1", "share"),
@@ -94,7 +93,7 @@ def run_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
 def _progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The fragment, and the end of polling: the whole page again once the run is over or removed, or its owner is signed out."""
     run = BacktestRun.objects.for_user(request.user).filter(pk=pk).first() if request.user.is_authenticated else None
-    if run is not None and run.status in UNFINISHED:
+    if run is not None and run.is_unfinished:
         return render(request, "backtesting/_progress.html", {"run": run})
     reply = HttpResponseClientRefresh()
     reply.status_code = 200 if run else 404
@@ -105,7 +104,7 @@ def _progress(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def _page(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(BacktestRun.objects.for_user(request.user).select_related("model"), pk=pk)
-    context: dict[str, Any] = {"run": run, "is_over": run.status not in UNFINISHED}
+    context: dict[str, Any] = {"run": run, "is_over": not run.is_unfinished}
     if run.status == JobStatus.DONE:
         context |= _report(request, run)
     return render(request, "backtesting/detail.html", context)

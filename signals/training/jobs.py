@@ -21,8 +21,8 @@ from signals.training.worker import MAX_RESTARTS, RESTARTS, STALE_AFTER
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 from traderai.lib.events import send_after_commit
+from traderai.lib.jobs import UNFINISHED
 
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 STOPPED = (JobStatus.FAILED, JobStatus.CANCELLED)
 UNCLAIMED_S = 60.0
 ETA_FROM = 0.05
