@@ -98,3 +98,13 @@ def test_a_filter_of_a_signed_out_page_brings_the_sign_in_and_not_a_form_in_the_
     phone.context.clear_cookies(name="session")
     phone.get_by_label("Side").select_option("long")
     phone.wait_for_url("**" + reverse("account_login") + "?next=%2Fpositions%2Fhistory%2F**")
+
+
+def test_every_figure_of_the_catalogue_says_what_it_is(site, phone, console):
+    phone.goto(site + reverse("strategies:features") + "?q=rsi_14")
+    row = phone.get_by_role("row").filter(has=phone.get_by_text("rsi_14", exact=True))
+    expect(row.get_by_role("cell").last).to_have_attribute("data-label", "Warm-up, hours")
+    phone.get_by_label("Search").fill("trix")
+    phone.keyboard.press("Enter")
+    row = phone.get_by_role("row").filter(has=phone.get_by_text("trix_15", exact=True))
+    expect(row.get_by_role("cell").last).to_have_attribute("data-label", "Warm-up, hours")
