@@ -85,7 +85,7 @@ def decide(
     """The whole way from closed bars to candidates: features (`compute` in place of signals.features.compute), prediction, net-profit
     filter with the market's costs, plan. The model is asked about a bar when WARMUP_BARS bars, itself included, lie behind it."""
     seen = (compute or features.compute)(history, funding=funding, btc=bitcoin)
-    atr = features.plan_atr(history, template.plan)[first:]
+    atr = features.plan_atr(history, ensemble.plan)[first:]
     frame = history.slice(first, len(history))
     values = ml.align(ensemble, seen.names, seen.values.T).T
     finite = np.isfinite(values).all(axis=1)
@@ -126,7 +126,7 @@ def _judge(
             probability=probability[:, index],
             agreement=agreement[:, index],
             payoff=ensemble.payoffs[index],
-            plan=template.plan,
+            plan=ensemble.plan,
             costs=costs,
             funding_pct_per_hour=hourly[:, index],
             rule=rule,
@@ -138,7 +138,7 @@ def _judge(
         best = np.where(wins, seen.expectancy_pct, best)
         side = np.where(wins, np.int8(SIGN[index]), side).astype(np.int8)
         chance = np.where(wins, probability[:, index], chance)
-    return _planned(frame.close, atr, side, np.where(side != 0, best, 0.0), chance, template.plan), expectancy, ended
+    return _planned(frame.close, atr, side, np.where(side != 0, best, 0.0), chance, ensemble.plan), expectancy, ended
 
 
 def _planned(

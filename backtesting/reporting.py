@@ -86,7 +86,7 @@ def report(
     params = {
         "template": template.slug,
         "timeframe": run.timeframe,
-        "plan": asdict(template.plan),
+        "plan": asdict(run.model.plan),
         "rule": asdict(processing.entry_rule(template)),
         "costs": asdict(costs),
         "risk_profile": asdict(profile),

@@ -71,9 +71,7 @@ def watch(champion: ModelVersion) -> WatchLook | None:
     taken = list(WatchLook.objects.filter(champion=champion, former=former).values_list("level", flat=True))
     if len(taken) >= len(settings.WATCH_LOOK_DAYS):
         return None
-    from signals.plan import PlanConfig
-
-    plan = PlanConfig()
+    plan = champion.plan
     start_ms = clock.to_ms(champion.promoted_at)
     end_ms = start_ms + settings.WATCH_LOOK_DAYS[len(taken)] * DAY_MS
     markets = [candles.find_market(symbol, venue=champion.venue_slug) for symbol in champion.symbols]
@@ -81,7 +79,7 @@ def watch(champion: ModelVersion) -> WatchLook | None:
     if max(newest) < end_ms + plan.max_hold_ms:
         return None  # not all of its outcomes are known yet
     seen, earned = losses(champion, former, start_ms, end_ms), realised.of_signals(champion, start_ms, end_ms)
-    facts, failings, words = _judged(former, seen, earned, realised.promised_pct(champion), level_of(taken))
+    facts, failings, words = _judged(champion, former, seen, earned, realised.promised_pct(champion), level_of(taken))
     return _decide(champion, former, len(taken) + 1, {"start_ms": start_ms, "end_ms": end_ms, **facts}, failings, words)
 
 
@@ -92,13 +90,15 @@ def level_of(taken: list[float]) -> float:
 
 
 def losses(champion: ModelVersion, former: ModelVersion, start_ms: int, end_ms: int) -> Losses:
-    """Both models on bars of the champion's markets with start_ms <= open < end_ms whose outcome is known on both sides."""
+    """Both models on bars of the champion's markets with start_ms <= open < end_ms whose outcome is known on both sides; none when their plans
+    differ, for then they foretell different things."""
+    if champion.plan != former.plan:
+        return Losses(np.empty(0), np.empty(0), 0)
     from signals import features, labels
     from signals.ensemble import FLOOR
-    from signals.plan import PlanConfig
     from signals.training.panel import bitcoin_market
 
-    plan, bar_ms = PlanConfig(), TIMEFRAME_MS[champion.timeframe]
+    plan, bar_ms = champion.plan, TIMEFRAME_MS[champion.timeframe]
     known_until_ms = end_ms + plan.max_hold_ms + 2 * bar_ms
     since_ms = start_ms - features.WARMUP_BARS * bar_ms
     days, found = [], []
@@ -135,7 +135,7 @@ def _answers(model: ModelVersion, computed: FeatureFrame, rows: NDArray[np.int64
 
 
 def _judged(
-    former: ModelVersion, seen: Losses, earned: realised.Realised, promised: float | None, level: float
+    champion: ModelVersion, former: ModelVersion, seen: Losses, earned: realised.Realised, promised: float | None, level: float
 ) -> tuple[dict[str, Any], list[str], str]:
     """The numbers of a look as the row keeps them, what failed, and both in words."""
     facts: dict[str, Any] = {
@@ -146,7 +146,9 @@ def _judged(
         "promised_pct": promised,
     }
     failings, words = [], []
-    if seen.champion.size < LEAST_DAYS:
+    if champion.plan != former.plan:
+        words.append(f"its barriers are others than those of v{former.version}, so their predictions cannot be compared")
+    elif seen.champion.size < LEAST_DAYS:
         words.append(f"{seen.champion.size} days with outcomes are too few to tell how it predicts")
     else:
         found = comparison.paired(seen.champion, seen.former)

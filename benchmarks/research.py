@@ -30,9 +30,9 @@ from exchanges.costs import CostModel  # noqa: E402
 from exchanges.models import Market, MarketKind, Provenance, Venue  # noqa: E402
 from exchanges.ports import CandleFrame, FundingFrame  # noqa: E402
 from signals import folds  # noqa: E402
-from signals.plan import PlanConfig  # noqa: E402
+from signals.net_profit import EntryRule  # noqa: E402
 from signals.ports import SIDES  # noqa: E402
-from signals.training import TrainingParams, panel, pipeline, trades  # noqa: E402
+from signals.training import TrainingParams, offers, panel, pipeline, trades  # noqa: E402
 
 GROUPS = {
     "15m": ("15m", ("BTC-USDT", "ETH-USDT", "SOL-USDT", "LTC-USDT")),
@@ -74,21 +74,27 @@ def history(folder: Path, number: int, name: str, timeframe: str) -> panel.Histo
     return panel.History(market, frame, funding)
 
 
-def holdout(known: list[panel.History], btc: CandleFrame | None, trained: pipeline.Trained, params: TrainingParams) -> dict[str, Any]:
+def holdout(
+    known: list[panel.History], btc: CandleFrame | None, trained: pipeline.Trained, params: TrainingParams, rule: EntryRule
+) -> dict[str, Any]:
     """The newest part, which neither fitting nor choosing has seen, judged once by the same rules: overall and by symbol."""
     hold = panel.holdout_of(known, params)
     everything = folds.Holdout(hold.end_ms, hold.end_ms, hold.end_ms)
-    whole = panel.build(known, btc, everything, params, plan=PlanConfig(), costs=CostModel(), tell=lambda _: None)
+    whole = panel.build(known, btc, everything, params, plan=params.plan_config, costs=CostModel(), tell=lambda _: None)
     sample = np.flatnonzero(whole.bar_ms >= hold.start_ms)
     probability = np.full((whole.bar_ms.size, len(SIDES)), np.nan)
     probability[sample] = trained.ensemble.predict(whole.x[sample].astype(np.float64)).probability
-    made = trades.taken(whole, probability)
+    offered = np.full(probability.shape, np.nan)
+    for side in SIDES:
+        model = trained.ensemble.sides[side]
+        offered[sample, side] = offers.expectancy(whole, side, sample, probability[sample, side], model.payoff, rule, model.thresholds)
+    made = trades.taken(whole, offered)
     by_symbol = {}
     for number, symbol in enumerate(whole.symbols):
         rows = sample[whole.symbol[sample] == number]
         if rows.size:
-            by_symbol[symbol] = trades.describe(whole, made, probability, rows)
-    return {"overall": trades.describe(whole, made, probability, sample), "symbols": by_symbol}
+            by_symbol[symbol] = trades.describe(whole, made, offered, rows)
+    return {"overall": trades.describe(whole, made, offered, sample), "symbols": by_symbol}
 
 
 def table(name: str, told: dict[str, Any]) -> None:
@@ -107,7 +113,9 @@ def main() -> None:
     parser.add_argument("--learners", default="lightgbm,xgboost")
     parser.add_argument("--params", type=json.loads, default={}, help='more of a training, as JSON: {"trials": 20}')
     parser.add_argument("--final", action="store_true", help="also judge the newest 20 %%, once")
+    parser.add_argument("--coverage", type=float, default=0.0, help="abstain where the prediction set does not decide at this coverage")
     options = parser.parse_args()
+    rule = EntryRule(coverage=options.coverage)
     for name in options.group or GROUPS:
         timeframe, names = GROUPS[name]
         stride = max(1, options.stride // 4) if timeframe == "1h" else options.stride
@@ -116,7 +124,7 @@ def main() -> None:
         known = [history(options.data, number, each, timeframe) for number, each in enumerate(names, start=1)]
         btc = next((each.frame for each in known if each.market.base == "BTC"), None)
         started = time.perf_counter()
-        trained = pipeline.fit(known, btc, params, lambda stage, share: None)
+        trained = pipeline.fit(known, btc, params, lambda stage, share: None, rule)
         metrics = trained.facts["metrics"]
         out = {
             "benchmark": "research",
@@ -127,10 +135,11 @@ def main() -> None:
             "samples": metrics["span"],
             "text": metrics["text"],
             "trading": metrics["trading"],
+            "edge": metrics["edge"],
         }
         table(f"{name}, walk-forward", metrics["trading"])
         if options.final:
-            out["holdout"] = holdout(known, btc, trained, params)
+            out["holdout"] = holdout(known, btc, trained, params, rule)
             table(f"{name}, newest 20 %, once", out["holdout"])
         print(metrics["text"], file=sys.stderr)
         print(json.dumps(out), flush=True)

@@ -288,6 +288,7 @@ class AutoTradeStatus(Schema):
     orders_made: int
     orders_denied: int
     newest_orders: list[OrderOut]
+    held: str = Field(description='Why signals of the model in charge are not traded by themselves now; "" when they are.')
 
 
 class ConfigRef(Input):
@@ -329,4 +330,6 @@ def stop_auto_trade(request: HttpRequest, body: ConfigRef) -> StrategyConfig:
 def get_auto_trade_status(request: HttpRequest) -> list[dict[str, Any]]:
     """What each of the caller's configurations did since it was started, refusals with their reasons included."""
     statuses = [autotrade.status(config) for config in _configs(request)]
-    return [{"config": s.config, "orders_made": s.made, "orders_denied": s.denied, "newest_orders": s.orders} for s in statuses]
+    return [
+        {"config": s.config, "orders_made": s.made, "orders_denied": s.denied, "newest_orders": s.orders, "held": s.held} for s in statuses
+    ]

@@ -3,28 +3,34 @@
 The risk gate decides, and its answer is the Order row: READY, or DENIED with the reason. The order's origin is the signal, once per account,
 so a doubled message, two workers or two configurations of one account never make two orders.
 
+A model that has not shown an edge after costs out of fold (signals.training.edge) gives signals to look at, and none that is traded without a
+person: nothing starts under such a champion, and what was started before waits. A simulated market is exempt: there is only play money on it.
+
 Which signals a configuration takes: those issued after it was started, as long as they are open; and, when it is started, those that are
 open and whose bar is still the newest, because only their entry is not yet past.
 """
 
 from typing import NamedTuple
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import CharField, Value
 from django.db.models.functions import Cast, Concat
 
 from exchanges import candles
-from exchanges.models import Market, Order
+from exchanges.models import Market, Order, Provenance
 from exchanges.order_states import OrderState
 from exchanges.ports import EntryPlan
-from signals import events, processing
-from signals.models import Signal, StrategyConfig
+from signals import events, processing, registry
+from signals.models import ModelVersion, Signal, StrategyConfig
 from signals.models.signal import SignalQuerySet
 from signals.strategies import TEMPLATES, template
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 from traderai.lib.events import send_after_commit
+
+log = structlog.get_logger(__name__)
 
 STATUS_ORDERS = 20
 ORIGIN = "signal:"
@@ -35,12 +41,25 @@ class CannotStart(UserError):
 
 
 class Status(NamedTuple):
-    """One configuration as its owner sees it: `orders` are the newest that signals of its strategy made on its account since it was started."""
+    """One configuration as its owner sees it: `orders` are the newest that signals of its strategy made on its account since it was started.
+    `held` says why the champion's signals are not traded now; "" when they are."""
 
     config: StrategyConfig
     orders: list[Order]
     made: int
     denied: int
+    held: str
+
+
+def held(model: ModelVersion | None) -> str:
+    """Why this model's signals are not traded by themselves, as a sentence; "" when they are, and when there is no model to ask about."""
+    if model is None or model.provenance == Provenance.SIMULATED:
+        return ""
+    edge = model.metrics.get("edge")
+    name = f"Model {model.scope} v{model.version}"
+    if edge is None:
+        return f"{name} was trained before its trades out of fold were judged: train and promote a new one."
+    return "" if edge["found"] else f"{name} has shown no edge: {edge['reason']}."
 
 
 def start(config: StrategyConfig) -> StrategyConfig:
@@ -55,6 +74,8 @@ def start(config: StrategyConfig) -> StrategyConfig:
             raise CannotStart(
                 f"The strategy {current.template!r} is no longer offered: create a configuration from another one.", field="template"
             )
+        if reason := held(registry.champion()):
+            raise CannotStart(f"{reason} Its signals are shown, and not traded by themselves.")
         current.auto_trade, current.started_at, current.stopped_at = True, clock.now(), None
         current.save(update_fields=["auto_trade", "started_at", "stopped_at"])
         send_after_commit(events.autotrade_started, config_id=current.pk)
@@ -74,7 +95,8 @@ def stop(config: StrategyConfig) -> StrategyConfig:
 def status(config: StrategyConfig) -> Status:
     """What `config` has done since it was last started."""
     if config.started_at is None:
-        return Status(config, [], 0, 0)
+        return Status(config, [], 0, 0, "")
+    waits_for = held(registry.champion()) if config.auto_trade else ""
     own = Signal.objects.filter(strategy=config.template)
     if config.symbols:
         own = own.filter(market__symbol__in=config.symbols)
@@ -84,7 +106,7 @@ def status(config: StrategyConfig) -> Status:
         orders = orders.filter(created_at__lte=config.stopped_at)
     denied = orders.filter(state=OrderState.DENIED).count()
     newest = list(orders.select_related("market").order_by("-id")[:STATUS_ORDERS])
-    return Status(config, newest, orders.count() - denied, denied)
+    return Status(config, newest, orders.count() - denied, denied, waits_for)
 
 
 def on_signal(signal_id: int) -> list[Order]:
@@ -117,7 +139,7 @@ def origin(signal: Signal) -> str:
 
 
 def _open_signals() -> SignalQuerySet:
-    return Signal.objects.open().select_related("market__venue").order_by("id")
+    return Signal.objects.open().select_related("market__venue", "model").order_by("id")
 
 
 def _takers(signal: Signal) -> list[StrategyConfig]:
@@ -152,6 +174,9 @@ def _offer(signal: Signal, configs: list[StrategyConfig]) -> list[Order]:
 
     if not configs or processing.why_over(signal):
         return []
+    if reason := held(signal.model):
+        log.info("signal held", signal=signal.pk, reason=reason)
+        return []
     side = "buy" if signal.is_long else "sell"
     plan = entry_plan(signal)
     return [
@@ -173,5 +198,5 @@ def entry_plan(signal: Signal) -> EntryPlan:
         trail_distance=signal.trail_distance,
         max_hold_ms=round(signal.max_hold_hours * 3_600_000),
         decided_ms=signal.bar_ms + processing.bar_ms(signal.timeframe),
-        shares=template(signal.strategy).plan.shares,
+        shares=template(signal.strategy).plan.shares,  # the platform's own, whatever a model's barriers are
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from signals import conformal
 from signals.net_profit import Payoff
+from signals.plan import PlanConfig
 from signals.ports import SIDES, Contribution, Learner, Prediction
 from signals.sequences import Windows
 
@@ -148,9 +149,10 @@ class SideModel:
 class Ensemble:
     """A trained model of both sides: signals.ports.TrainedEnsemble. Rows with a value that is not finite get NaN, not a guess."""
 
-    def __init__(self, feature_names: Sequence[str], sides: Sequence[SideModel]) -> None:
+    def __init__(self, feature_names: Sequence[str], sides: Sequence[SideModel], plan: PlanConfig | None = None) -> None:
         self.feature_names = tuple(feature_names)
         self.sides = tuple(sides)
+        self.plan = plan or PlanConfig()
         self.payoffs = (self.sides[0].payoff, self.sides[1].payoff)
 
     @property

@@ -4,8 +4,9 @@ Labels, scan and backtest build the same plan from here. The unit is taken on 4h
 gain would rarely exceed costs plus 2 %.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,25 @@ class PlanConfig:
         if abs(sum(self.shares) - 1.0) > 1e-9 or min(self.shares) <= 0.0:
             raise ValueError("shares must be positive and add up to 1")
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of dataclasses.asdict, through JSON; what `data` leaves out is as by default.
+
+        Raises ValueError naming an unknown entry, one that is no number, and what __post_init__ refuses.
+        """
+        known = {field.name: field.default for field in fields(cls)}
+        for name, value in data.items():
+            if name not in known:
+                raise ValueError(f"{name!r} is unknown: use {', '.join(known)}")
+            if name == "shares":
+                right = isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_number, value))
+            else:
+                right = isinstance(value, str) if isinstance(known[name], str) else _is_number(value)
+            if not right:
+                raise ValueError(f"{name} cannot be {value!r}")
+        given: dict[str, Any] = {name: tuple(value) if name == "shares" else value for name, value in data.items()}
+        return cls(**given)
+
     @property
     def max_hold_hours(self) -> float:
         return self.max_hold_ms / 3_600_000
@@ -61,6 +81,10 @@ class PlanConfig:
     def ladder_atr(self) -> float:
         """The ladder's weighted gain in ATR when every take-profit is reached."""
         return self.shares[0] * self.tp1_atr + self.shares[1] * self.tp2_atr + self.shares[2] * self.tp3_atr
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 class Levels(NamedTuple):

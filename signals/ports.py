@@ -78,9 +78,10 @@ class Template:
 
 
 class TrainedEnsemble(Protocol):
-    """A loaded model. It looks at `lookback` bars: 1 means the newest alone."""
+    """A loaded model. It looks at `lookback` bars: 1 means the newest alone. `plan` is what its labels followed, and so what is traded."""
 
     feature_names: tuple[str, ...]
+    plan: PlanConfig
     payoffs: tuple[Payoff, Payoff]
 
     @property

@@ -25,6 +25,7 @@ from django.db.models import Max
 from signals import events
 from signals.distributions import Reference
 from signals.models import ModelStatus, ModelVersion
+from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES, TrainedEnsemble
 from traderai.lib import clock
 from traderai.lib.errors import UserError
@@ -295,7 +296,7 @@ def _assemble(model: ModelVersion, content: dict[str, Any], files: dict[str, byt
         part = content["sides"][SIDE_NAME[side]]
         learners = {kind: _learner(model, learner(kind), name, files) for kind, name in part["learners"].items()}
         sides.append(side_from_json(part, learners))
-    return Ensemble(content["features"], sides)
+    return Ensemble(content["features"], sides, PlanConfig.from_json(content.get("params", {}).get("plan", {})))
 
 
 def _learner(model: ModelVersion, kind: Any, name: str, files: Mapping[str, bytes]) -> Any:

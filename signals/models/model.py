@@ -2,6 +2,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from signals.plan import PlanConfig
 from traderai.lib.jobs import Job, JobStatus
 
 
@@ -63,6 +64,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} v{self.version} ({self.status})"
+
+    @property
+    def plan(self) -> PlanConfig:
+        """The trade plan that its labels followed, and that its signals have."""
+        return PlanConfig.from_json(self.params.get("plan", {}))
 
 
 class TrainingRun(Job):

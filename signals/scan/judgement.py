@@ -66,7 +66,8 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
     frame = candles.read(market, settings.BASE_TIMEFRAME, last=_bars_needed(champion.ensemble))
     rates = candles.funding(market, start_ms=int(frame.timestamp[0]))
     rows, regime = _rows(context, market, frame, rates, champion.ensemble)
-    atr = float(features.plan_atr(frame, template.plan)[-1])
+    plan = champion.ensemble.plan
+    atr = float(features.plan_atr(frame, plan)[-1])
     prediction = champion.ensemble.predict(rows, starts=np.zeros(len(rows), dtype=np.int64), at=np.array([len(rows) - 1]))
     costs, decided_ms = market.costs, newest + processing.bar_ms()
     funding = funding_rule.expected(rates, np.array([decided_ms]), hourly_cost=market.default_funding)[0] * 100.0
@@ -74,7 +75,7 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
     if seen.code[0]:
         raise _refusal(template, side, seen, prediction)
     try:
-        levels = plans.levels(SIGN[side], float(frame.close[-1]), atr, template.plan)
+        levels = plans.levels(SIGN[side], float(frame.close[-1]), atr, plan)
     except ValueError as error:
         raise Refused("no_plan", str(error), side=SIDE_NAME[side]) from error
     probability = float(prediction.probability[0, side])
@@ -96,20 +97,20 @@ def judge(context: Context, market: Market, template: Template, newest: int | No
         tp2=levels.tp2,
         tp3=levels.tp3,
         trail_distance=levels.trail,
-        max_hold_hours=template.plan.max_hold_hours,
+        max_hold_hours=plan.max_hold_hours,
         atr=atr,
         probability=probability,
         confidence=probability,  # this template's confidence IS its calibrated probability
         agreement=float(prediction.agreement[0, side]),
         gross_gain_pct=float(seen.gross_gain_pct[0]),
         cost_pct=float(seen.cost_pct[0]),
-        cost_lines=net_profit.cost_lines(template.plan, costs, funding_pct_per_hour=hourly)._asdict(),
+        cost_lines=net_profit.cost_lines(plan, costs, funding_pct_per_hour=hourly)._asdict(),
         net_profit_pct=net,
         expectancy_pct=float(seen.expectancy_pct[0]),
         risk_reward=net_profit.reward_to_risk(
-            net_profit_pct=net, atr_pct=atr_pct, payoff=payoff, plan=template.plan, costs=costs, funding_pct_per_hour=hourly
+            net_profit_pct=net, atr_pct=atr_pct, payoff=payoff, plan=plan, costs=costs, funding_pct_per_hour=hourly
         ),
-        sizing=_sizes(market, levels, costs.stop_cost_pct(hours=template.plan.max_hold_hours)),
+        sizing=_sizes(market, levels, costs.stop_cost_pct(hours=plan.max_hold_hours)),
         regime=regime,
         style=template.style,
         votes=[{**vote._asdict(), "reasons": [reason._asdict() for reason in vote.reasons]}],
@@ -205,7 +206,7 @@ def _better_side(
             probability=prediction.probability[:1, side],
             agreement=prediction.agreement[:1, side],
             payoff=ensemble.payoffs[side],
-            plan=template.plan,
+            plan=ensemble.plan,
             costs=costs,
             funding_pct_per_hour=funding[side : side + 1],
             rule=rule,

@@ -13,21 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exchanges.costs import CostModel
-from signals import deflated, ensemble, folds
-from signals.plan import PlanConfig
+from signals import deflated, ensemble, folds, processing
+from signals.net_profit import EntryRule
 from signals.ports import SIDES
+from signals.strategies import ml_ensemble
+from signals.training import offers, trades, walkforward
 from signals.training import panel as panels
-from signals.training import trades, walkforward
 from signals.training.panel import Panel
 from signals.training.params import TrainingParams
 
 
 class Work(NamedTuple):
-    """What every trial of a search shares: the samples, and the folds of each side."""
+    """What every trial of a search shares: the samples, the folds of each side, and what would be traded."""
 
     panel: Panel
     folds: tuple[list[folds.Fold], ...]
     kinds: tuple[str, ...]
+    rule: EntryRule
 
 
 def prepare(symbols: list[str], params: TrainingParams) -> Work:
@@ -35,8 +37,8 @@ def prepare(symbols: list[str], params: TrainingParams) -> Work:
     known = panels.histories(symbols, params)
     hold = panels.holdout_of(known, params)
     btc = panels.bitcoin(known, params)
-    panel = panels.build(known, btc, hold, params, plan=PlanConfig(), costs=CostModel(), tell=lambda symbol: None)
-    return Work(panel, walkforward.split(panel, params), params.learners)
+    panel = panels.build(known, btc, hold, params, plan=params.plan_config, costs=CostModel(), tell=lambda symbol: None)
+    return Work(panel, walkforward.split(panel, params), params.learners, processing.entry_rule(ml_ensemble.TEMPLATE))
 
 
 class Step(NamedTuple):
@@ -59,9 +61,10 @@ def _sharpe(work: Work, params: TrainingParams, raw: NDArray[np.float64]) -> flo
     """The ratio that a training with these parameters would report: of one day, not annualised."""
     panel = work.panel
     oof = walkforward.OutOfFold((work.folds[0], work.folds[1]), raw, {})
-    honest = np.column_stack([walkforward.honest_probabilities(panel, side, oof, params) for side in SIDES])
-    sample = np.flatnonzero(np.isfinite(honest).any(axis=1))
-    seen = deflated.moments(trades.by_day(panel, trades.taken(panel, honest), sample).returns)
+    honest = {side: walkforward.honest_probabilities(panel, side, oof, params) for side in SIDES}
+    sample = np.flatnonzero(np.isfinite(np.column_stack([honest[side] for side in SIDES])).any(axis=1))
+    offered = offers.out_of_fold(panel, honest, oof, params, work.rule)
+    seen = deflated.moments(trades.by_day(panel, trades.taken(panel, offered), sample).returns)
     return None if seen is None else seen.sharpe
 
 

@@ -1,6 +1,7 @@
 """The parts of a model's metrics that say how far to believe it: leak tests, trades, confidence, paths."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame
 from signals import folds
 from signals.features.regime import NAMES as REGIMES
+from signals.net_profit import EntryRule
 from signals.plan import PlanConfig
 from signals.ports import SIDE_NAME, SIDES
-from signals.training import confidence, figures, lag, leaks, paths, trades, walkforward
+from signals.training import confidence, edge, lag, leaks, offers, paths, trades, walkforward
 from signals.training.panel import History, Panel
 from signals.training.params import TrainingParams
 from traderai.lib import clock
@@ -76,28 +78,33 @@ def sections(
     params: TrainingParams,
     tests: dict[str, Any],
     spread: dict[str, Any],
+    rule: EntryRule,
 ) -> dict[str, Any]:
-    """Entries of the metrics: `trading`, `conformal`, `precision`, `paths` and `leak_tests`.
+    """Entries of the metrics: `trading`, `edge`, `conformal`, `precision`, `paths` and `leak_tests`.
 
     honest -- by side: out-of-fold probabilities [m] calibrated on earlier blocks alone, NaN where there is none
     """
+    traded = trading(panel, oof, honest, params, rule)
     return {
         "leak_tests": tests,
-        "trading": trading(panel, oof, honest, params),
+        "trading": traded,
+        "edge": edge.found(traded["overall"]),
         "conformal": coverage(panel, oof, honest, params),
         "precision": {SIDE_NAME[side]: _precision(panel, side, honest[side]) for side in SIDES},
         "paths": spread,
     }
 
 
-def trading(panel: Panel, oof: walkforward.OutOfFold, honest: Mapping[int, Array], params: TrainingParams) -> dict[str, Any]:
-    """Trades one after another: overall, by fold, symbol and regime."""
-    probability = np.column_stack([honest[side] for side in SIDES])
-    sample = np.flatnonzero(np.isfinite(probability).any(axis=1))
-    made = trades.taken(panel, probability)
+def trading(
+    panel: Panel, oof: walkforward.OutOfFold, honest: Mapping[int, Array], params: TrainingParams, rule: EntryRule
+) -> dict[str, Any]:
+    """Trades one after another by the entry rule: overall, by fold, symbol and regime."""
+    sample = np.flatnonzero(np.isfinite(np.column_stack([honest[side] for side in SIDES])).any(axis=1))
+    offered = offers.out_of_fold(panel, honest, oof, params, rule)
+    made = trades.taken(panel, offered)
 
     def told(rows: NDArray[np.int64]) -> dict[str, Any]:
-        return {**_span(panel, rows), **trades.describe(panel, made, probability, rows)}
+        return {**_span(panel, rows), **trades.describe(panel, made, offered, rows)}
 
     def grouped(group: NDArray[np.int64], names: Mapping[int, str]) -> dict[str, Any]:
         found = {name: sample[group[sample] == code] for code, name in names.items()}
@@ -105,7 +112,7 @@ def trading(panel: Panel, oof: walkforward.OutOfFold, honest: Mapping[int, Array
 
     return {
         "method": trades.METHOD,
-        "min_confidence": figures.MIN_CONFIDENCE,
+        "rule": asdict(rule),
         "overall": {**told(sample), **trades.believed(panel, made, sample, trials=params.trials, variance=params.trial_variance)},
         "folds": [{"number": fold.number, **told(np.intersect1d(fold.test, sample))} for fold in oof.folds[0][1:]],
         "symbols": grouped(panel.symbol, dict(enumerate(panel.symbols))),
@@ -138,11 +145,7 @@ def _span(panel: Panel, rows: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def sentence(found: dict[str, Any]) -> str:
-    """What the leak tests and the deflated ratio say, in plain words."""
-    tests, overall = found["leak_tests"], found["trading"]["overall"]
+    """What the leak tests and the trades out of fold say, in plain words."""
+    tests, shown = found["leak_tests"], found["edge"]
     words = "All leak tests passed." if tests["passed"] else f"LEAK: {'; '.join(tests['failures'])}."
-    chance = overall.get("deflated_sharpe")
-    if chance is None:
-        return f"{words} Too few trades out of fold to judge a Sharpe ratio."
-    tried = f"{overall['trials']} trial{'' if overall['trials'] == 1 else 's'}"
-    return f"{words} The chance that the out-of-fold Sharpe ratio is above zero after {tried} is {chance:.0%}."
+    return f"{words} {'An edge' if shown['found'] else 'No edge'} was found out of fold: {shown['reason']}."

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exchanges import candles, timeframes
+from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
 from exchanges.models import Market, Provenance
 from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, folds, labels
+from signals import plan as plans
 from signals.learners import SEQUENCES
 from signals.plan import PlanConfig
 from signals.ports import Learner
@@ -45,6 +47,10 @@ class Panel(NamedTuple):
     net_pct: NDArray[np.float64]  # [m, 2] after costs, % of notional
     weight: NDArray[np.float64]  # [m, 2] average uniqueness among the symbol's samples
     regime: NDArray[np.int64]  # [m] code of signals.features.regime
+    unit_pct: NDArray[np.float64]  # [m] the plan's unit, % of price
+    funding_pct: NDArray[np.float64]  # [m, 2] what an hour is reckoned to cost, % of notional (exchanges.funding.expected)
+    shortable: NDArray[np.bool_]  # [m] whether the market can be sold short
+    plan: PlanConfig = PlanConfig()  # what the labels follow
     windows: Windows | None = None  # the same m samples with the bars before them, when a learner of the training looks back
 
     def inputs(self, learner: Learner, rows: NDArray[np.int64] | None = None) -> Any:
@@ -63,7 +69,7 @@ class Panel(NamedTuple):
 def bars_needed(params: TrainingParams) -> int:
     """Candles that a market must have to be trained on."""
     return params.bars_needed(
-        warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=PlanConfig().max_hold_ms
+        warmup_bars=features.WARMUP_BARS, step_ms=TIMEFRAME_MS[params.timeframe], max_hold_ms=params.plan_config.max_hold_ms
     )
 
 
@@ -102,7 +108,7 @@ def holdout_of(known: Sequence[History], params: TrainingParams) -> folds.Holdou
     """The newest part of the panel's time, which nothing here may see; it starts with a bar."""
     first = min(int(history.frame.timestamp[0]) for history in known)
     last = max(int(history.frame.timestamp[-1]) for history in known) + TIMEFRAME_MS[params.timeframe]
-    hold = folds.holdout(first, last, share=params.holdout_share, purge_ms=PlanConfig().max_hold_ms, embargo_ms=params.embargo_ms)
+    hold = folds.holdout(first, last, share=params.holdout_share, purge_ms=params.plan_config.max_hold_ms, embargo_ms=params.embargo_ms)
     shift = hold.start_ms - timeframes.floor(hold.start_ms, params.timeframe)
     return folds.Holdout(hold.start_ms - shift, hold.last_start_ms - shift, hold.end_ms)
 
@@ -156,7 +162,7 @@ def build(
             seen.append(bars)
     columns: list[Any] = [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]
     windows = _joined(seen) if looks_back else None
-    return Panel(tuple(history.market.symbol for history in known), *columns)._replace(windows=windows)
+    return Panel(tuple(history.market.symbol for history in known), *columns)._replace(plan=plan, windows=windows)
 
 
 def _joined(parts: Sequence[Windows]) -> Windows:
@@ -220,6 +226,9 @@ def _samples(
         outcome.net_pct[rows],
         weight,
         regime,
+        plans.atr_pct(atr[rows], frame.close[rows]),
+        funding_rule.expected(history.funding, closes_at[rows], hourly_cost=history.market.default_funding) * 100.0,
+        np.full(rows.size, not history.market.is_cash),
     )
     if not looks_back:
         return columns, None

@@ -7,11 +7,14 @@ from typing import Any
 
 from signals.learners import DEFAULT, KINDS, SEQUENCES
 from signals.learners.tunables import fault
+from signals.plan import PlanConfig
 from traderai.lib.errors import UserError
 
 BASE_TIMEFRAMES = ("15m", "30m", "1h")
 BLOCK_BARS = 400
 HOUR_MS = 3_600_000
+BARRIERS = ("unit", "stop_atr", "tp1_atr", "tp2_atr", "tp3_atr", "trail_atr")
+WIDEST = 10.0
 MOST_VARIANCE = 10.0
 """Of daily Sharpe ratios: far above any that was ever earned."""
 
@@ -23,6 +26,8 @@ class TrainingParams:
     the data) of each learner, patience says after how many without gain one stops. venue is a slug, "" the platform's default. learners are kinds of
     signals.learners.KINDS, kept in that order. tuning sets parameters of some of them,
     {learner: {parameter: value}}.
+
+    plan -- barriers other than the platform's, in units of the plan: {"stop_atr": 1.0, "tp1_atr": 1.0, ...}, or another unit.
 
     cpcv_groups, cpcv_test_groups -- of combinatorial cross-validation, 0 groups: none. trials -- how many parameter sets this one was chosen from,
     itself included: they deflate its Sharpe ratio. trial_variance -- of the daily out-of-fold Sharpe ratios of those sets, not annualised; None: unknown."""
@@ -41,6 +46,7 @@ class TrainingParams:
     cpcv_groups: int = 6
     cpcv_test_groups: int = 2
     tuning: dict[str, dict[str, float]] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
     trials: int = 1
     trial_variance: float | None = None
 
@@ -79,6 +85,7 @@ class TrainingParams:
                 f"trial_variance must be a number from 0 to {MOST_VARIANCE:g} and needs at least 2 trials, not {self.trial_variance!r} of {self.trials}",
                 field="trial_variance",
             )
+        _check_plan(self)
         if wrong := fault(self.tuning):
             raise UserError(wrong, field="tuning")
         if idle := sorted(set(self.tuning) - set(self.learners)):
@@ -99,6 +106,18 @@ class TrainingParams:
         """
         return next((kind for kind in self.learners if kind not in SEQUENCES), DEFAULT[0])
 
+    @property
+    def plan_config(self) -> PlanConfig:
+        """The plan that this training's labels follow. Raises ValueError when `plan` is none."""
+        config = PlanConfig.from_json(self.plan)
+        usual = PlanConfig()
+        for name in PlanConfig.__dataclass_fields__:
+            if name not in BARRIERS and getattr(config, name) != getattr(usual, name):
+                raise ValueError(f"{name} is the platform's own: only {', '.join(BARRIERS)} can be chosen")
+        if max(config.stop_atr, config.tp3_atr, config.trail_atr) > WIDEST:
+            raise ValueError(f"distances can be {WIDEST:g} units at most")
+        return config
+
     def bars_needed(self, *, warmup_bars: int, step_ms: int, max_hold_ms: int) -> int:
         """Bars a symbol must have: warm-up, one label and embargo, and BLOCK_BARS for each walk-forward block, before the holdout."""
         gap = (max_hold_ms + self.embargo_ms) // step_ms
@@ -107,6 +126,15 @@ class TrainingParams:
 
 def _is_variance(value: Any, trials: int) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= MOST_VARIANCE and trials >= 2
+
+
+def _check_plan(params: TrainingParams) -> None:
+    if not isinstance(params.plan, dict):
+        raise UserError(f"plan must be an object of {', '.join(BARRIERS)}, not {params.plan!r}", field="plan")
+    try:
+        params.plan_config  # noqa: B018  (asked for what it refuses)
+    except ValueError as error:
+        raise UserError(f"plan: {error}", field="plan") from error
 
 
 def _ordered(kinds: Any) -> tuple[str, ...]:

@@ -9,15 +9,16 @@ One learner of the training (TrainingParams.checker) stands for the ensemble, on
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals import ensemble, folds
-from signals.plan import PlanConfig
+from signals.net_profit import EntryRule
 from signals.ports import SIDE_NAME, SIDES
-from signals.training import figures, trades, walkforward
+from signals.training import figures, offers, trades, walkforward
 from signals.training.panel import Panel
 from signals.training.params import TrainingParams
 
@@ -28,9 +29,10 @@ SPREAD = ("sharpe", "mean_net_pct", "profit_factor", "hit_rate", "auc_long", "au
 
 
 class Predictions(NamedTuple):
-    """Of every split of one side: calibrated and raw probability of its test rows, float64 [splits, m], NaN elsewhere."""
+    """Of every split of one side: what was offered of its test rows (signals.training.offers) and their raw probability, float64 [splits, m],
+    NaN elsewhere."""
 
-    calibrated: Array
+    offered: Array
     raw: Array
     splits: list[folds.Combination]
 
@@ -46,10 +48,10 @@ def thinned(panel: Panel) -> Panel:
     return panel._replace(**kept)
 
 
-def validate(panel: Panel, params: TrainingParams, rounds: dict[int, int], tell: Callable[[str], None]) -> dict[str, Any]:
+def validate(panel: Panel, params: TrainingParams, rounds: dict[int, int], tell: Callable[[str], None], rule: EntryRule) -> dict[str, Any]:
     """Every path's figures and their spread.
 
-    rounds -- trees by side, as walk-forward kept them. `tell` is called before each split of each side. When the history does not allow the
+    rule -- what is traded; nobody abstains here, for no group is left to measure a coverage on. rounds -- trees by side, as walk-forward kept them. `tell` is called before each split of each side. When the history does not allow the
     splits the answer holds `reason` and no paths.
     """
     small = thinned(panel)
@@ -62,7 +64,7 @@ def validate(panel: Panel, params: TrainingParams, rounds: dict[int, int], tell:
     if not params.cpcv_groups:
         return {**asked, "reason": "not asked for", "each": []}
     try:
-        made = {side: _predict(small, side, params, min(MOST_ROUNDS, rounds[side]), tell) for side in SIDES}
+        made = {side: _predict(small, side, params, min(MOST_ROUNDS, rounds[side]), tell, replace(rule, coverage=0.0)) for side in SIDES}
     except ValueError as error:
         return {**asked, "reason": str(error), "each": []}
     each = [_path(small, made, path) for path in folds.paths(params.cpcv_groups, params.cpcv_test_groups)]
@@ -100,9 +102,9 @@ def parts(panel: Panel, side: int, split: folds.Combination, params: TrainingPar
     return split.train[fit], split.train[aside]
 
 
-def _predict(panel: Panel, side: int, params: TrainingParams, rounds: int, tell: Callable[[str], None]) -> Predictions:
+def _predict(panel: Panel, side: int, params: TrainingParams, rounds: int, tell: Callable[[str], None], rule: EntryRule) -> Predictions:
     found = splits(panel, side, params)
-    calibrated, raw = (np.full((len(found), panel.start_ms.size), np.nan) for _ in range(2))
+    offered, raw = (np.full((len(found), panel.start_ms.size), np.nan) for _ in range(2))
     for split in found:
         tell(f"path split {split.number + 1} of {len(found)}, {SIDE_NAME[side]}")
         fit, aside = parts(panel, side, split, params)
@@ -112,18 +114,19 @@ def _predict(panel: Panel, side: int, params: TrainingParams, rounds: int, tell:
         fitted = ensemble.isotonic(y, model.predict(panel.x[aside]), weight)
         independent = figures.independent(y.astype(np.float64), weight, panel.start_ms[aside])
         base_rate = float(np.average(y, weights=weight))
-        sober = ensemble.sober(fitted, base_rate=base_rate, independent=independent, fair=PlanConfig().fair_chance)
+        sober = ensemble.sober(fitted, base_rate=base_rate, independent=independent, fair=panel.plan.fair_chance)
         raw[split.number, split.test] = model.predict(panel.x[split.test])
-        calibrated[split.number, split.test] = sober.apply(raw[split.number, split.test])
-    return Predictions(calibrated, raw, found)
+        said, paid = sober.apply(raw[split.number, split.test]), offers.payoff(panel, side, fit)
+        offered[split.number, split.test] = offers.expectancy(panel, side, split.test, said, paid, rule)
+    return Predictions(offered, raw, found)
 
 
 def _path(panel: Panel, made: dict[int, Predictions], path: NDArray[np.int64]) -> dict[str, Any]:
     """One history: each group predicted by the split that the path names."""
     group = folds.time_groups(panel.start_ms, path.size)
     every = np.arange(panel.start_ms.size)
-    probability = np.column_stack([made[side].calibrated[path[group], every] for side in SIDES])
-    told = trades.describe(panel, trades.taken(panel, probability), probability, every)
+    offered = np.column_stack([made[side].offered[path[group], every] for side in SIDES])
+    told = trades.describe(panel, trades.taken(panel, offered), offered, every)
     aucs = {f"auc_{SIDE_NAME[side]}": figures.auc(panel.y[:, side], made[side].raw[path[group], every]) for side in SIDES}
     names = ("trades", "hit_rate", "break_even", "profit_factor", "mean_net_pct", "sharpe", "coverage")
     return {"splits": [int(number) for number in path], **{name: told[name] for name in names}, **aucs}

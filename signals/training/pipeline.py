@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import ensemble, features
+from signals import ensemble, features, processing
 from signals.distributions import PREDICTIONS, Reference, reference_of
 from signals.learners import learner
-from signals.plan import PlanConfig
+from signals.net_profit import EntryRule
 from signals.ports import SIDE_NAME, SIDES
+from signals.strategies import ml_ensemble
 from signals.training import confidence, evidence, paths, report, walkforward
 from signals.training import panel as panels
 from signals.training.params import TrainingParams, to_json
@@ -37,12 +38,18 @@ def train(symbols: Sequence[str], params: TrainingParams, tell: Callable[[str, f
         learner(kind)  # one that is not installed is said before anything is read
     tell("reading candles", 0.0)
     known = panels.histories(symbols, params)
-    return fit(known, panels.bitcoin(known, params), params, tell)
+    return fit(known, panels.bitcoin(known, params), params, tell, processing.entry_rule(ml_ensemble.TEMPLATE))
 
 
-def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: TrainingParams, tell: Callable[[str, float], None]) -> Trained:
-    """The same from histories in memory: validate by walk-forward, calibrate, fit on the whole training span."""
-    plan, costs = PlanConfig(), CostModel()
+def fit(
+    known: Sequence[panels.History],
+    btc: CandleFrame | None,
+    params: TrainingParams,
+    tell: Callable[[str, float], None],
+    rule: EntryRule = EntryRule(),  # noqa: B008  (frozen)
+) -> Trained:
+    """The same from histories in memory: validate by walk-forward, calibrate, fit on the whole training span. `rule` says what is traded out of fold."""
+    plan, costs = params.plan_config, CostModel()
     step = _counter(len(known), params, tell)
     hold = panels.holdout_of(known, params)
     panel = panels.build(known, btc, hold, params, plan=plan, costs=costs, tell=lambda symbol: step(f"features and labels of {symbol}"))
@@ -54,7 +61,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
         step("shuffled-label check")
         shuffled[SIDE_NAME[side]] = walkforward.shuffled_auc(panel, side, oof.folds[side], params)
     trees = {side: int(np.median(oof.rounds.get((side, params.checker), [paths.MOST_ROUNDS]))) for side in SIDES}
-    spread = paths.validate(panel, params, trees, step)
+    spread = paths.validate(panel, params, trees, step, rule)
     step("leak tests")
     seen = [history._replace(frame=panels.before(history.frame, hold.start_ms)) for history in known]
     past = None if btc is None else panels.before(btc, hold.start_ms)
@@ -64,7 +71,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
     honest = {side: walkforward.honest_probabilities(panel, side, oof, params) for side in SIDES}
     sides = [_side(panel, side, blends[side], {kind: learners[side, kind] for kind in params.learners}, honest[side]) for side in SIDES]
     metrics = report.metrics(panel, oof, honest, shuffled, blends, params)
-    metrics |= evidence.sections(panel, oof, honest, params, tests, spread)
+    metrics |= evidence.sections(panel, oof, honest, params, tests, spread, rule)
     metrics["text"] = f"{metrics['text']} {evidence.sentence(metrics)}"
     spans = {"train_start_ms": int(panel.bar_ms.min()), "train_end_ms": int(panel.bar_ms.max()), "oos_start_ms": hold.start_ms}
     settings = {**to_json(params), "plan": asdict(plan), "costs": asdict(costs)}
@@ -76,7 +83,7 @@ def fit(known: Sequence[panels.History], btc: CandleFrame | None, params: Traini
     }
     market = known[0].market
     return Trained(
-        ensemble.Ensemble(features.NAMES, sides),
+        ensemble.Ensemble(features.NAMES, sides, plan),
         {**shared, "spans": spans, "samples": int(panel.bar_ms.size)},
         {
             **shared,

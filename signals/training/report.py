@@ -120,11 +120,6 @@ def _sentence(name: str, part: dict[str, Any]) -> str:
 def verdict(overall: dict[str, Any], shuffled: dict[str, Any]) -> str:
     """The result in plain words, whichever way it came out."""
     sentences = [_sentence(name, part) for name, part in overall.items()]
-    lows = [part["selected"]["net_low"] for part in overall.values() if part.get("n")]
-    if any(low is not None and low > 0.0 for low in lows):
-        sentences.append("Selection earned more than its costs out of fold; only the holdout and paper trading can confirm that.")
-    else:
-        sentences.append("No edge after costs was found out of fold: the interval of the mean result includes zero or lies below it.")
     if not all(part["passed"] for part in shuffled.values()):
         sentences.append("WARNING: a model trained on shuffled labels is not at chance, so rows may leak between training and test.")
     return " ".join(sentences)

@@ -1,7 +1,7 @@
-"""From out-of-fold probabilities to trades one after another, and what those earned after costs, with intervals.
+"""From what was offered out of fold to trades one after another, and what those earned after costs, with intervals.
 
-A probability for every sample counts the same move many times: samples overlap. So of each symbol one position is held at a time, long or
-short, whichever is likelier, and the next is taken when the former is flat. Capital is split equally between the symbols, unlevered; a trade's
+An offer for every sample counts the same move many times: samples overlap. So of each symbol one position is held at a time, long or
+short, whichever promises more, and the next is taken when the former is flat. Capital is split equally between the symbols, unlevered; a trade's
 result is booked on the UTC day of its decision. Intervals of mean, profit factor and Sharpe ratio come from one circular block bootstrap over
 days (Politis and Romano, 1992), blocks of at least BLOCK_DAYS, because labels reach over days and volatility clusters; the hit rate has
 Wilson's interval by the number of independent trades (signals.training.figures).
@@ -36,11 +36,10 @@ class Trades(NamedTuple):
     side: Rows
 
 
-def taken(panel: Panel, probability: Array, *, min_confidence: float = figures.MIN_CONFIDENCE) -> Trades:
-    """Trades that the probabilities [m, 2] lead to. A row with a NaN on a side offers nothing on that side."""
-    known = np.where(np.isfinite(probability), probability, -1.0)
-    side = np.argmax(known, axis=1)
-    offered = known.max(axis=1) >= min_confidence
+def taken(panel: Panel, offers: Array) -> Trades:
+    """Trades that the offers [m, 2] lead to: what is expected of either side (signals.training.offers), NaN where it is not offered."""
+    side = np.argmax(np.where(np.isfinite(offers), offers, -np.inf), axis=1)
+    offered = np.isfinite(offers).any(axis=1)
     rows: list[int] = []
     for symbol in range(len(panel.symbols)):
         own = np.flatnonzero((panel.symbol == symbol) & offered)
@@ -139,20 +138,19 @@ def _bootstrapped(days: Days) -> dict[str, Any]:
     return out
 
 
-def describe(panel: Panel, made: Trades, probability: Array, sample: Rows) -> dict[str, Any]:
-    """Figures of the trades decided in the rows of `sample`; `coverage` is the share of those rows that were confident enough to be offered."""
+def describe(panel: Panel, made: Trades, offers: Array, sample: Rows) -> dict[str, Any]:
+    """Figures of the trades decided in the rows of `sample`; `coverage` is the share of those rows that offered a side."""
     if sample.size == 0:
         return {"trades": 0, "samples": 0}
     inside = np.isin(made.row, sample)
     row, side = made.row[inside], made.side[inside]
     label, net = panel.y[row, side], panel.net_pct[row, side]
-    best = np.where(np.isfinite(probability[sample]), probability[sample], -1.0).max(axis=1)
     hits = figures.hit_rate(label, np.ones(row.size), panel.start_ms[row])
     days = by_day(panel, made, sample)
     return {
         "trades": int(row.size),
         "samples": int(sample.size),
-        "coverage": float((best >= figures.MIN_CONFIDENCE).mean()),
+        "coverage": float(np.isfinite(offers[sample]).any(axis=1).mean()),
         "n_effective": hits["n_effective"],
         "hit_rate": hits["hit_rate"],
         "hit_rate_low": hits["low"],

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from signals import ensemble, folds
 from signals.learners import learner
-from signals.plan import PlanConfig
 from signals.ports import CHECKPOINT, SIDES, Learner
 from signals.training import figures
 from signals.training.panel import Panel, UnusableHistory
@@ -125,7 +124,7 @@ def blend(panel: Panel, side: int, raw: Array, rows: NDArray[np.int64]) -> Blend
     calibration = ensemble.isotonic(y, raw[rows] @ np.array(weights), weight)
     independent = figures.independent(y.astype(np.float64), weight, panel.start_ms[rows])
     base_rate = float(np.average(y, weights=weight))
-    return Blend(weights, ensemble.sober(calibration, base_rate=base_rate, independent=independent, fair=PlanConfig().fair_chance))
+    return Blend(weights, ensemble.sober(calibration, base_rate=base_rate, independent=independent, fair=panel.plan.fair_chance))
 
 
 def honest_probabilities(panel: Panel, side: int, oof: OutOfFold, params: TrainingParams) -> Array:

@@ -7,6 +7,7 @@ from accounts.models import Profile
 from exchanges import paper_accounts
 from exchanges.models import Environment, Market, TradingAccount
 from exchanges.risk.profiles import PROFILES
+from signals import autotrade
 from signals.models import Signal
 from traderai.lib import clock
 
@@ -110,6 +111,7 @@ def model(signal: Signal) -> dict[str, Any] | None:
         "train_end": clock.from_ms(version.train_end_ms),
         "oos_start": clock.from_ms(version.oos_start_ms),
         "verdict": version.metrics.get("text", ""),
+        "held": autotrade.held(version),
         "samples": [(f"Independent samples, {side}", count) for side, count in version.metrics.get("independent_samples", {}).items()],
     }
 

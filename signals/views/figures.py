@@ -82,7 +82,7 @@ def trading(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     ]
     return {
         "method": found["method"],
-        "min_confidence": pct(found["min_confidence"], 0),
+        "rule": _rule(found),
         "overall": trade_row("Overall", found["overall"]),
         "span": found["overall"],
         "groups": [(title, [trade_row(name, part) for name, part in parts]) for title, parts in groups],
@@ -91,6 +91,18 @@ def trading(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         ),
         "belief": belief(found["overall"]),
     }
+
+
+def _rule(found: Mapping[str, Any]) -> str:
+    """The entry rule that the trades follow, in words; models of earlier versions were told a least probability alone."""
+    rule = found.get("rule")
+    if rule is None:
+        return f"taken from a probability of {pct(found['min_confidence'], 0)} on"
+    coverage = f", a prediction set that decides at {pct(rule['coverage'], 0)} coverage" if rule["coverage"] else ""
+    return (
+        f"taken by the platform's entry rule: a probability of at least {pct(rule['min_confidence'], 0)}, at least "
+        f"{rule['min_net_profit_pct']:g} % from the full ladder after costs, a positive expectancy{coverage}"
+    )
 
 
 def belief(overall: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from accounts import audit
 from accounts.models import User
 from exchanges import paper_accounts
 from exchanges.models import TradingAccount
-from signals import autotrade, processing
+from signals import autotrade, processing, registry
 from signals.forms import StrategyConfigForm
 from signals.models import StrategyConfig
 from signals.ports import Template
@@ -25,7 +25,10 @@ from traderai.lib.errors import UserError
 def strategy_list(request: HttpRequest) -> HttpResponse:
     """Templates, and my configurations with what they did."""
     configs = StrategyConfig.objects.for_user(request.user).select_related("account").order_by("id")
+    champion = registry.champion()
     context = {
+        "held": autotrade.held(champion),
+        "champion": champion,
         "templates": [_described(template) for template in TEMPLATES.values()],
         "statuses": [autotrade.status(config) for config in configs],
     }
@@ -75,6 +78,9 @@ def config_start(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask first, with what will happen; then start."""
     config = _mine(request, pk)
     if request.method == "GET":
+        if reason := autotrade.held(registry.champion()):
+            messages.error(request, f"{reason} Its signals are shown, and not traded by themselves.")
+            return redirect("strategies:list")
         return render(request, "signals/strategy_start.html", {"config": config, **_money(config.account)})
     try:
         autotrade.start(config)
@@ -105,8 +111,9 @@ def _money(account: TradingAccount) -> dict[str, Any]:
 
 
 def _described(template: Template) -> dict[str, Any]:
-    """A template with the thresholds that apply here."""
+    """A template with the thresholds that apply here, and the plan of the model in charge."""
     rule = processing.entry_rule(template)
+    champion = registry.champion()
     return {
         "slug": template.slug,
         "name": template.name,
@@ -115,6 +122,6 @@ def _described(template: Template) -> dict[str, Any]:
         "min_probability_pct": rule.min_confidence * 100.0,
         "min_net_profit_pct": rule.min_net_profit_pct,
         "coverage_pct": rule.coverage * 100.0,
-        "plan": template.plan,
+        "plan": template.plan if champion is None else champion.plan,
         "hold_hours": template.plan.max_hold_hours,
     }

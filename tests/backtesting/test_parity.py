@@ -9,6 +9,7 @@ from exchanges.models import Candle, FundingRate
 from signals import features, strategies
 from signals.conformal import Conformal
 from signals.ensemble import Calibration, Ensemble, SideModel
+from signals.plan import PlanConfig
 from signals.scan import judgement
 from signals.scan.judgement import Champion, Context, Refused
 from tests.signals import scenes
@@ -60,10 +61,16 @@ def judge_live(version, ensemble, market, template, bar_ms):
         return refused
 
 
-@pytest.mark.parametrize(("symbol", "coverage"), [(BTC, 0.0), (ETH, 0.0), (ETH, 0.8)])
-def test_it_chooses_what_the_scan_chose(moody, settings, symbol, coverage):
+NEAR = PlanConfig(stop_atr=1.0, tp1_atr=1.0, tp2_atr=2.0, tp3_atr=3.0)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "coverage", "plan"), [(BTC, 0.0, PlanConfig()), (ETH, 0.0, PlanConfig()), (ETH, 0.8, PlanConfig()), (ETH, 0.0, NEAR)]
+)
+def test_it_chooses_what_the_scan_chose(moody, settings, symbol, coverage, plan):
     settings.SCAN_COVERAGE = coverage
     version, ensemble = moody
+    ensemble.plan = plan
     market, template = candles.find_market(symbol), strategies.template("ml-ensemble")
     bitcoin = preparation.bitcoin_for([market], version.oos_start_ms, None)
     prepared = preparation.prepare(market, ensemble, template, start_ms=version.oos_start_ms, end_ms=None, bitcoin=bitcoin)
@@ -80,6 +87,7 @@ def test_it_chooses_what_the_scan_chose(moody, settings, symbol, coverage):
         assert ("long" if mine.side > 0 else "short") == live.side, row
         prices = (live.stop, live.tp1, live.tp2, live.tp3, live.trail_distance)
         assert mine[1:6] == pytest.approx(prices, rel=1e-9), row
+        assert abs(live.entry - live.stop) == pytest.approx(plan.stop_atr * live.atr, rel=1e-9), row
         assert (mine.expectancy, mine.probability) == pytest.approx((live.expectancy_pct, live.probability), rel=1e-9), row
         assert 0.0 <= live.cost_lines["funding_pct"] < 48 * market.default_funding * 100.0, "the market's own rates, not the default"
         seen.append(live.side)

@@ -63,7 +63,9 @@ def make_champion(
         "oos_start_ms": oos_start_ms,
         **more,
     }
-    return registry.register(ensemble=ensemble, scope="default", manifest={"samples": 1}, facts=facts, status=ModelStatus.CHAMPION)
+    return registry.register(
+        ensemble=ensemble, scope="default", manifest={"samples": 1, "params": facts["params"]}, facts=facts, status=ModelStatus.CHAMPION
+    )
 
 
 def make_market(

@@ -7,7 +7,8 @@ from exchanges import candles
 from exchanges.models import Order
 from signals import autotrade, processing, scan
 from signals.autotrade import CannotStart
-from signals.models import Signal, SignalStatus
+from signals.models import ModelVersion, Signal, SignalStatus
+from tests.backtesting import rows
 from tests.signals import scenes
 from tests.signals.scenes import BAR_MS, BTC, ETH
 from traderai.lib import clock
@@ -68,6 +69,34 @@ def test_it_does_not_start_a_strategy_that_is_no_longer_offered(config):
     config.save()
     with pytest.raises(CannotStart, match="no longer offered"):
         autotrade.start(config)
+
+
+def no_edge_shown() -> ModelVersion:
+    metrics = {"edge": {"found": False, "reason": "12 trades out of fold are too few to tell"}}
+    return rows.make_model(provenance="file", metrics=metrics)
+
+
+def test_it_does_not_start_under_a_champion_that_has_shown_no_edge(config):
+    no_edge_shown()
+    with pytest.raises(
+        CannotStart, match=r"Model default v1 has shown no edge: 12 trades out of fold are too few to tell\. Its signals are shown"
+    ):
+        autotrade.start(config)
+    config.refresh_from_db()
+    assert not config.auto_trade
+
+
+def test_what_runs_waits_while_the_champion_has_shown_no_edge(config, market):
+    model = no_edge_shown()
+    running(config)
+    signal = at_market(market)
+    Signal.objects.update(model=model)
+    assert autotrade.on_signal(signal.pk) == autotrade.sweep() == autotrade.take_open(config.pk) == []
+    assert not Order.objects.exists()
+    assert autotrade.status(config).held.startswith("Model default v1 has shown no edge")
+    ModelVersion.objects.update(metrics={"edge": {"found": True, "reason": "it earned"}})
+    assert [order.state for order in autotrade.on_signal(signal.pk)] != []
+    assert autotrade.status(config).held == ""
 
 
 # --- offering signals
@@ -262,4 +291,4 @@ def test_the_status_forgets_what_was_before_the_start(config, market):
 
 
 def test_the_status_of_one_that_never_ran_is_empty(config):
-    assert autotrade.status(config)[1:] == ([], 0, 0)
+    assert autotrade.status(config)[1:] == ([], 0, 0, "")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from signals import folds
+from signals.net_profit import EntryRule
 from signals.plan import PlanConfig
 from signals.training import paths
 from signals.training.panel import Panel
@@ -23,19 +24,34 @@ def make_panel(skill: float, *, n: int = 3_000, seed: int = 1) -> Panel:
     net = np.where(y == 1, 1.4, -1.6)
     symbol = np.repeat(np.arange(2), n // 2)
     end = start[:, None] + np.full((n, 2), 3 * HOUR_MS)
-    return Panel(("A", "B"), symbol, start - 900_000, start, end, x, y, net, net, np.ones((n, 2)), np.zeros(n, dtype=np.int64))
+    return Panel(
+        ("A", "B"),
+        symbol,
+        start - 900_000,
+        start,
+        end,
+        x,
+        y,
+        net,
+        net,
+        np.ones((n, 2)),
+        np.zeros(n, dtype=np.int64),
+        np.full(n, 2.0),
+        np.zeros((n, 2)),
+        np.ones(n, dtype=bool),
+    )
 
 
 def test_an_edge_shows_on_every_path_and_luck_on_none() -> None:
     heard: list[str] = []
-    skilled = paths.validate(make_panel(1.5), PARAMS, {0: 20, 1: 20}, heard.append)
+    skilled = paths.validate(make_panel(1.5), PARAMS, {0: 20, 1: 20}, heard.append, EntryRule())
     assert (len(skilled["each"]), skilled["splits"], len(heard)) == (4, 10, 20)
     assert skilled["spread"]["auc_long"]["min"] > 0.7
     assert skilled["spread"]["sharpe"]["min"] > 1.0
     assert skilled["share_without_gain"] == 0.0
     assert heard[0] == "path split 1 of 10, long"
 
-    lucky = paths.validate(make_panel(0.0), PARAMS, {0: 20, 1: 20}, heard.append)
+    lucky = paths.validate(make_panel(0.0), PARAMS, {0: 20, 1: 20}, heard.append, EntryRule())
     assert lucky["spread"]["auc_long"]["median"] == pytest.approx(0.5, abs=0.04)
     assert lucky["spread"]["mean_net_pct"]["max"] is None or lucky["spread"]["mean_net_pct"]["median"] < 0.2
 
@@ -67,10 +83,10 @@ def test_a_large_panel_is_thinned_by_time_for_all_symbols_alike(monkeypatch: pyt
 def test_too_short_a_history_gives_a_reason_instead_of_paths() -> None:
     panel = make_panel(0.0, n=40)
     long = panel._replace(end_ms=panel.end_ms + PlanConfig().max_hold_ms)
-    seen = paths.validate(long, PARAMS, {0: 5, 1: 5}, str)
+    seen = paths.validate(long, PARAMS, {0: 5, 1: 5}, str, EntryRule())
     assert seen["each"] == []
     assert "use fewer groups" in seen["reason"]
-    assert paths.validate(panel, TrainingParams(cpcv_groups=0), {0: 5, 1: 5}, str)["reason"] == "not asked for"
+    assert paths.validate(panel, TrainingParams(cpcv_groups=0), {0: 5, 1: 5}, str, EntryRule())["reason"] == "not asked for"
     with pytest.raises(UserError, match="at least cpcv_test_groups"):
         TrainingParams(cpcv_groups=3, cpcv_test_groups=2)
 

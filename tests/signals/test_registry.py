@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 
 from signals import features, registry
 from signals.models import ModelStatus, ModelVersion
+from signals.plan import PlanConfig
 from signals.ports import LONG
 from tests.signals.markets import make_ensemble, make_facts
 
@@ -44,6 +45,7 @@ def test_a_registered_model_predicts_as_before(model_dir: Path) -> None:
     assert np.array_equal(before.probability, after.probability)
     assert np.array_equal(before.agreement, after.agreement)
     assert registry.load(model).payoffs == ensemble.payoffs
+    assert registry.load(model).plan == model.plan == PlanConfig()
     assert registry.load(model).explain(x[0], LONG)[0].feature == ensemble.explain(x[0], LONG)[0].feature
     names = sorted(path.name for path in (model_dir / "default-v1").iterdir())
     assert names == ["lightgbm-long.txt", "lightgbm-short.txt", "manifest.json", "xgboost-long.ubj", "xgboost-short.ubj"]

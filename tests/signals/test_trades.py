@@ -24,11 +24,13 @@ def make_panel(start_hours: list[int], lengths: list[int], *, symbols: list[int]
     x = np.zeros((n, 1), dtype=np.float32)
     zeros = np.zeros(n, dtype=np.int64)
     return Panel(
-        names, number, start - 900_000, start, both(end, np.int64), x, both(y, np.int8), both(net, float), both(net, float), both(1.0, float), zeros
+        names, number, start - 900_000, start, both(end, np.int64), x, both(y, np.int8), both(net, float), both(net, float), both(1.0, float), zeros,
+        np.full(n, 2.0), both(0.0, float), np.ones(n, dtype=bool),
     )  # fmt: skip
 
 
-def offered(panel: Panel, long: Any = 0.6, short: Any = 0.1) -> np.ndarray:
+def offered(panel: Panel, long: Any = 0.6, short: Any = np.nan) -> np.ndarray:
+    """What is expected of either side; NaN: not offered."""
     n = panel.start_ms.size
     return np.column_stack([np.broadcast_to(np.asarray(side, dtype=float), (n,)) for side in (long, short)])
 
@@ -40,18 +42,17 @@ def test_the_next_position_of_a_symbol_waits_until_the_former_is_flat() -> None:
     assert made.side.tolist() == [0, 0, 0, 0]
 
 
-def test_the_likelier_side_is_taken_and_what_is_unlikely_or_unknown_is_left() -> None:
+def test_the_side_that_promises_more_is_taken_and_what_is_not_offered_is_left() -> None:
     panel = make_panel([0, 10, 20, 30], [5] * 4)
-    probability = offered(panel, long=[0.56, 0.56, 0.54, np.nan], short=[0.4, 0.7, 0.5, np.nan])
-    made = trades.taken(panel, probability)
-    assert (made.row.tolist(), made.side.tolist()) == ([0, 1], [0, 1])
+    made = trades.taken(panel, offered(panel, long=[0.5, 0.5, np.nan, np.nan], short=[0.4, 0.7, 0.1, np.nan]))
+    assert (made.row.tolist(), made.side.tolist()) == ([0, 1, 2], [0, 1, 1])
 
 
 def test_figures_of_trades_written_out() -> None:
     net = [2.0, -1.0, 2.0, -1.0, 2.0]
     panel = make_panel([0, 24, 48, 72, 96], [5] * 5, net=net, y=[1, 0, 1, 0, 1])
-    probability = offered(panel)
-    seen = trades.describe(panel, trades.taken(panel, probability), probability, np.arange(5))
+    offers = offered(panel)
+    seen = trades.describe(panel, trades.taken(panel, offers), offers, np.arange(5))
     assert (seen["trades"], seen["days"], seen["coverage"]) == (5, 5, 1.0)
     assert seen["hit_rate"] == pytest.approx(0.6)
     assert seen["break_even"] == pytest.approx(1.0 / 3.0)
@@ -60,22 +61,22 @@ def test_figures_of_trades_written_out() -> None:
     daily = np.array(net) / 100.0
     assert seen["sharpe"] == pytest.approx(daily.mean() / daily.std() * np.sqrt(365))
     assert seen["sharpe_low"] is None  # five days are too few for an interval
-    assert trades.describe(panel, trades.taken(panel, probability), probability, np.empty(0, np.int64)) == {"trades": 0, "samples": 0}
+    assert trades.describe(panel, trades.taken(panel, offers), offers, np.empty(0, np.int64)) == {"trades": 0, "samples": 0}
 
 
 def test_days_without_a_trade_earn_nothing_and_capital_is_split_between_symbols() -> None:
     panel = make_panel([0, 0, 24, 48], [5] * 4, symbols=[0, 1, 0, 0], net=[2.0, 4.0, 1.0, 9.0])
-    probability = offered(panel, long=[0.6, 0.6, 0.5, 0.6])
-    days = trades.by_day(panel, trades.taken(panel, probability), np.arange(3))
+    offers = offered(panel, long=[0.6, 0.6, np.nan, 0.6])
+    days = trades.by_day(panel, trades.taken(panel, offers), np.arange(3))
     assert days.returns.tolist() == pytest.approx([0.03, 0.0])
     assert days.trades.tolist() == [2.0, 0.0]
 
 
 def test_no_trades_give_no_figures_but_still_a_sample() -> None:
     panel = make_panel(list(range(0, 2_400, 24)), [5] * 100)
-    probability = offered(panel, long=0.5)
-    made = trades.taken(panel, probability)
-    seen = trades.describe(panel, made, probability, np.arange(100))
+    offers = offered(panel, long=np.nan)
+    made = trades.taken(panel, offers)
+    seen = trades.describe(panel, made, offers, np.arange(100))
     assert (seen["trades"], seen["samples"], seen["coverage"]) == (0, 100, 0.0)
     assert {seen[name] for name in ("hit_rate", "profit_factor", "mean_net_pct", "sharpe", "break_even")} == {None}
     assert trades.believed(panel, made, np.arange(100), trials=1)["deflated_sharpe"] is None
@@ -101,8 +102,8 @@ def test_its_intervals_cover_the_truth_of_days_that_hang_together() -> None:
         noise = rng.normal(0.0, 1.0, 304)
         net = 0.2 + (noise[4:] + noise[3:-1] + noise[2:-2]) / np.sqrt(3.0)  # moving average: neighbours share two thirds
         panel = make_panel(list(range(0, 7_200, 24)), [5] * 300, net=net, y=(net > 0).astype(int))
-        probability = offered(panel)
-        seen = trades.describe(panel, trades.taken(panel, probability), probability, np.arange(300))
+        offers = offered(panel)
+        seen = trades.describe(panel, trades.taken(panel, offers), offers, np.arange(300))
         covered["mean_net_pct"] += seen["mean_net_pct_low"] <= 0.2 <= seen["mean_net_pct_high"]
         covered["sharpe"] += seen["sharpe_low"] <= 0.2 * np.sqrt(365) <= seen["sharpe_high"]
     assert covered["mean_net_pct"] / 150 == pytest.approx(0.93, abs=0.05)

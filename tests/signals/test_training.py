@@ -18,6 +18,7 @@ from signals import features, registry, training
 from signals.events import model_trained, training_requested
 from signals.learners import learner
 from signals.models import ModelStatus, ModelVersion, TrainingRun
+from signals.plan import PlanConfig
 from signals.training import figures, panel, pipeline
 from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
 from tests.signals.series import HOUR_MS, make_series
@@ -217,7 +218,8 @@ def test_it_finds_an_edge_that_is_there_and_says_so_when_there_is_none() -> None
     make_pair(16_000, pull=0.9)  # fewer bars hold too few independent labels to tell skill from a lucky stretch
     strong = training.run(make_run(rounds=60, folds=4).pk).metrics
     assert min(strong["overall"][side]["auc"] for side in ("long", "short")) > 0.7
-    assert "Selection earned more than its costs" in strong["text"]
+    assert strong["edge"]["found"]
+    assert "An edge was found out of fold" in strong["text"]
     for market in (candles.find_market(symbol) for symbol in BOTH):
         candles.forget(market)
     make_pair(9_000, pull=0.0)
@@ -225,7 +227,8 @@ def test_it_finds_an_edge_that_is_there_and_says_so_when_there_is_none() -> None
     for side in ("long", "short"):
         part = noise["overall"][side]
         assert abs(part["auc"] - 0.5) < 3.0 / np.sqrt(3.0 * part["n_effective"])  # three standard errors for so few independent labels
-    assert "No edge after costs was found" in noise["text"]
+    assert not noise["edge"]["found"]
+    assert "No edge was found out of fold" in noise["text"]
 
 
 def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
@@ -233,7 +236,7 @@ def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
     params = training.TrainingParams(**QUICK, stride=8)
     known = panel.histories(BOTH, params)
     hold = panel.holdout_of(known, params)
-    made = panel.build(known, panel.bitcoin(known, params), hold, params, plan=pipeline.PlanConfig(), costs=pipeline.CostModel(), tell=str)
+    made = panel.build(known, panel.bitcoin(known, params), hold, params, plan=PlanConfig(), costs=pipeline.CostModel(), tell=str)
     assert (made.start_ms <= hold.last_start_ms).all()
     assert (made.end_ms < hold.start_ms).all()
     assert (made.bar_ms // 900_000 % 8 == 0).all()
@@ -277,6 +280,12 @@ def test_samples_hold_the_features_of_their_bars_with_and_without_those_before()
         ({"trial_variance": float("nan"), "trials": 9}, "trial_variance must be a number from 0 to 10"),
         ({"trial_variance": 0.1}, "trial_variance must be a number from 0 to 10 and needs at least 2 trials"),
         ({"cpcv_groups": 3}, "cpcv_groups must be 0 or at least cpcv_test_groups + 2"),
+        ({"plan": "near"}, "plan must be an object of unit, stop_atr"),
+        ({"plan": {"stop": 1.0}}, "plan: 'stop' is unknown: use unit, atr_timeframe"),
+        ({"plan": {"stop_atr": "1"}}, "plan: stop_atr cannot be '1'"),
+        ({"plan": {"tp1_atr": 5.0}}, "plan: take-profits must be ordered"),
+        ({"plan": {"stop_atr": 11.0}}, "plan: distances can be 10 units at most"),
+        ({"plan": {"max_hold_ms": 3_600_000}}, "plan: max_hold_ms is the platform's own: only unit, stop_atr"),
         ({"rounds": "many"}, "rounds must be a whole number"),
         ({"learners": []}, "learners must be a list of different kinds, not []: choose from lightgbm, xgboost"),
         ({"learners": "xgboost"}, "learners must be a list of different kinds"),
