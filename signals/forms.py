@@ -12,9 +12,11 @@ from signals import learners, processing
 from signals.models import SignalSide, SignalStatus, StrategyConfig
 from signals.models.strategy import RISK_CHOICES
 from signals.ports import Template
-from signals.training.params import BASE_TIMEFRAMES, TrainingParams
+from signals.training.params import BASE_TIMEFRAMES, TrainingParams, barriers
+from traderai.lib.errors import UserError
 
 DEFAULTS = TrainingParams()
+PLAN = DEFAULTS.plan_config
 
 
 def scanned_symbols() -> list[str]:
@@ -151,6 +153,13 @@ class StartTrainingForm(forms.Form):
     timeframe = forms.ChoiceField(choices=[(name, name) for name in BASE_TIMEFRAMES], initial=settings.BASE_TIMEFRAME)
     folds = forms.IntegerField(initial=DEFAULTS.folds, help_text="Walk-forward blocks, 2 to 10.")
     stride = forms.IntegerField(initial=DEFAULTS.stride, help_text="A sample every so many bars, 1 to 96.")
+    plan = forms.CharField(
+        label="Barriers",
+        required=False,
+        max_length=60,
+        help_text=f"Stop, TP1, TP2, TP3 in ATR of {PLAN.atr_timeframe} bars, such as 1, 1, 2, 3. Empty: the platform's {PLAN.stop_atr:g}, "
+        f"{PLAN.tp1_atr:g}, {PLAN.tp2_atr:g}, {PLAN.tp3_atr:g}. Signals of the model have them, too.",
+    )
     rounds = forms.IntegerField(initial=DEFAULTS.rounds, help_text="Most trees of a learner, or passes over the data, 5 to 2,000.")
     scope = forms.CharField(
         initial=DEFAULTS.scope, max_length=40, help_text="One model of a scope is its champion and decides; others compete with it."
@@ -171,8 +180,15 @@ class StartTrainingForm(forms.Form):
         """What signals.training.start is asked for."""
         return {"params": self._params(), **{name: self.cleaned_data[name] for name in ("symbols", "alongside")}}
 
+    def clean_plan(self) -> dict[str, Any]:
+        try:
+            return barriers(self.cleaned_data["plan"])
+        except UserError as error:
+            raise forms.ValidationError(error.message) from error
+
     def _params(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in ("venue", "learners", "timeframe", "folds", "stride", "rounds", "scope")}
+        names = ("venue", "learners", "timeframe", "folds", "stride", "plan", "rounds", "scope")
+        return {name: self.cleaned_data[name] for name in names}
 
 
 class StartSearchForm(StartTrainingForm):

@@ -147,6 +147,23 @@ def _ordered(kinds: Any) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in kinds)
 
 
+def barriers(text: str) -> dict[str, Any]:
+    """TrainingParams.plan from what a person types: stop, TP1, TP2 and TP3 in units of the plan, with commas between; the platform's when empty.
+
+    Raises UserError unless there are four numbers. What numbers are possible, TrainingParams says.
+    """
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    try:
+        values = [float(part) for part in parts]
+    except ValueError:
+        values = []
+    if parts and len(values) != 4:
+        raise UserError(
+            f"barriers must be four numbers with commas between, stop, TP1, TP2, TP3, as in 1, 1, 2, 3, not {text!r}", field="plan"
+        )
+    return dict(zip(("stop_atr", "tp1_atr", "tp2_atr", "tp3_atr"), values, strict=False))
+
+
 def parse(params: Mapping[str, Any] | None) -> TrainingParams:
     """TrainingParams from a JSON object. Raises UserError naming an unknown or impossible entry."""
     given = dict(params or {})

@@ -181,6 +181,10 @@ def test_the_form_starts_a_training(staff, sam, btc):
         ({"symbols": ["NOPE/USDT:USDT"]}, "is not one of the available choices"),
         ({"symbols": [ETH]}, "backfill more"),
         ({"folds": "11"}, "from 2 to 10"),
+        ({"plan": "1, 1, 2"}, "barriers must be four numbers"),
+        ({"plan": "1, one, 2, 3"}, "barriers must be four numbers"),
+        ({"plan": "1, 3, 2, 4"}, "take-profits must be ordered"),
+        ({"plan": "nan, 1, 2, 3"}, "stop_atr cannot be nan"),
         ({"rounds": "many"}, "Enter a whole number"),
         ({"scope": "A B"}, "lower-case letters"),
         ({"timeframe": "7m"}, "Select a valid choice"),
@@ -198,6 +202,13 @@ def test_what_cannot_be_asked_for_is_said_beside_the_field(staff, btc, wrong, sa
 def test_the_form_trains_the_learners_that_were_ticked(staff, btc):
     assert staff.post(START, FORM | {"learners": ["mlp", "xgboost"]}).status_code == 302
     assert TrainingRun.objects.get().params["learners"] == ["xgboost", "mlp"]
+
+
+def test_the_form_trains_on_the_barriers_that_were_typed(staff, btc):
+    assert staff.post(START, FORM | {"plan": " 1, 1,2 , 3.5"}).status_code == 302
+    run = TrainingRun.objects.get()
+    assert run.params["plan"] == {"stop_atr": 1.0, "tp1_atr": 1.0, "tp2_atr": 2.0, "tp3_atr": 3.5}
+    assert training.TrainingParams(plan=run.params["plan"]).plan_config.tp3_atr == 3.5
 
 
 def test_a_learner_without_its_libraries_is_shown_with_the_remedy_and_refused_at_once(staff, btc, monkeypatch):

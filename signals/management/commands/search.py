@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from exchanges.models import JobStatus
 from signals import search as searching
 from signals.models import Search
+from signals.training.params import barriers
 from traderai.lib.errors import UserError
 
 LOOK_EVERY_S = 2.0
@@ -31,6 +32,12 @@ class Command(BaseCommand):
         parser.add_argument("--folds", type=int, default=4, help="Walk-forward blocks (default 4).")
         parser.add_argument("--stride", type=int, default=4, help="Take every how many-th bar as a sample (default 4).")
         parser.add_argument("--rounds", type=int, default=200, help="Most trees of a learner (default 200).")
+        parser.add_argument(
+            "--barriers",
+            default="",
+            metavar="STOP,TP1,TP2,TP3",
+            help="In ATR of 4h bars; signals of the model have them (default 1.5,1.5,2.75,4.5).",
+        )
         parser.add_argument("--learners", default="lightgbm,xgboost", help="Kinds of learners, separated by commas.")
         parser.add_argument("--scope", default="default", help="Registry scope of the model that is trained with what is found.")
         parser.add_argument("--venue", default="", help="Slug of the venue (default: the platform's).")
@@ -50,7 +57,8 @@ class Command(BaseCommand):
 
     def _search(self, options: dict[str, Any]) -> Search:
         if options["resume"] is None:
-            params = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "scope", "venue")}
+            params: dict[str, Any] = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "scope", "venue")}
+            params["plan"] = barriers(options["barriers"])
             params["learners"] = [kind.strip() for kind in options["learners"].split(",")]
             return searching.start(options["symbols"].split(","), trials=options["trials"], workers=options["workers"], params=params)
         search = Search.objects.filter(pk=options["resume"]).first()

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from signals import training
 from signals.learners import DEFAULT, KINDS
 from signals.models import ModelVersion, TrainingRun
+from signals.training.params import barriers
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 
@@ -30,15 +31,22 @@ class Command(BaseCommand):
         parser.add_argument(
             "--learners", metavar="KINDS", help=f"Separated by commas, from {', '.join(KINDS)} (default {','.join(DEFAULT)})."
         )
+        parser.add_argument(
+            "--barriers",
+            default="",
+            metavar="STOP,TP1,TP2,TP3",
+            help="In ATR of 4h bars; signals of the model have them (default 1.5,1.5,2.75,4.5).",
+        )
         parser.add_argument("--alongside", action="store_true", help="Also when a training of the same scope and markets is not over.")
         parser.add_argument("--json", action="store_true", help="Print everything as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        params = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "scope", "venue")}
+        params: dict[str, Any] = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "scope", "venue")}
         if options["learners"] is not None:
             params["learners"] = [kind.strip() for kind in options["learners"].split(",") if kind.strip()]
         started = time.monotonic()
         try:
+            params["plan"] = barriers(options["barriers"])
             run = training.queue(options["symbols"].split(","), params=params, alongside=options["alongside"])
             model = self._run(run)
         except UserError as error:
