@@ -65,7 +65,7 @@ def samples(frame: CandleFrame, funding: FundingFrame, params: TrainingParams) -
     market = Market(pk=1, venue=Venue(slug="bench"), symbol=SYMBOL, base="BTC", provenance=Provenance.FILE)
     known = [panel.History(market, frame, funding)]
     hold = panel.holdout_of(known, params)
-    return panel.build(known, frame, hold, params, plan=pipeline.PlanConfig(), costs=pipeline.CostModel(), tell=lambda _: None)
+    return panel.build(known, frame, hold, params, plan=params.plan_config, costs=pipeline.CostModel(), tell=lambda _: None)
 
 
 def judged(made: panel.Panel, kind: str, params: TrainingParams, *, balanced: bool) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def test_samples_hold_the_features_of_their_bars_with_and_without_those_before()
     params = training.TrainingParams(**QUICK, stride=8, learners=("lightgbm", "lstm"))
     known = panel.histories(BOTH, params)
     btc, hold = panel.bitcoin(known, params), panel.holdout_of(known, params)
-    how = {"plan": pipeline.PlanConfig(), "costs": pipeline.CostModel(), "tell": str}
+    how = {"plan": PlanConfig(), "costs": pipeline.CostModel(), "tell": str}
     made = panel.build(known, btc, hold, params, **how)
     for number, history in enumerate(known):
         own = made.symbol == number
