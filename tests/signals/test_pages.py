@@ -7,8 +7,10 @@ from django.urls import reverse
 
 from exchanges.models import Order
 from signals.models import SignalStatus, StrategyConfig
+from tests.backtesting.rows import make_model
 from tests.signals import scenes
 from tests.signals.scenes import BAR_MS, BTC, ETH
+from traderai.lib import clock
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
@@ -317,3 +319,29 @@ def test_a_strategy_says_at_what_coverage_its_model_abstains(trader, settings):
     settings.SCAN_COVERAGE = 0.9
     html = trader.get(reverse("strategies:list")).content.decode()
     assert re.search(r"Abstains where undecided at a coverage of</dt><dd class=\"num\">90 %", html)
+
+
+def test_where_no_edge_was_shown_the_page_says_so_and_offers_no_start(trader, alice):
+    config = scenes.make_config(alice, scenes.make_account(alice))
+    start = reverse("strategies:start", args=[config.pk])
+    assert start in trader.get(reverse("strategies:list")).content.decode()
+    model = make_model(provenance="venue", metrics={"edge": {"found": False, "reason": "12 trades out of fold are too few to tell"}})
+    html = trader.get(reverse("strategies:list")).content.decode()
+    assert "Nothing is traded by itself now." in html
+    assert "Model default v1 has shown no edge: 12 trades out of fold are too few to tell." in html
+    assert reverse("models:detail", args=[model.pk]) in html
+    assert start not in html
+    for answer in (trader.get(start, follow=True), trader.post(start, follow=True)):
+        assert "has shown no edge" in answer.content.decode()
+    config.refresh_from_db()
+    assert not config.auto_trade
+
+
+def test_a_configuration_that_waits_is_not_shown_as_trading(trader, alice):
+    config = scenes.make_config(alice, scenes.make_account(alice), auto_trade=True, started_at=clock.now())
+    assert '<span class="badge badge--on">trading</span>' in trader.get(reverse("strategies:list")).content.decode()
+    make_model(provenance="venue", metrics={})
+    html = trader.get(reverse("strategies:list")).content.decode()
+    assert '<span class="badge badge--warn">waiting</span>' in html
+    assert '<span class="badge badge--on">trading</span>' not in html
+    assert reverse("strategies:stop", args=[config.pk]) in html
