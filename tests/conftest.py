@@ -18,6 +18,7 @@ from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.http import HttpRequest
 from django.test import Client
+from hypothesis import HealthCheck, settings
 
 from accounts import totp as totp_codes
 from accounts.models import AllauthDevice, UsedTotpCode, User
@@ -25,6 +26,10 @@ from tests.on_servers import *  # noqa: F403 - its hooks
 
 PASSWORD = "correct horse battery"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+# How long an example takes says something about the machine and its neighbours, and nothing about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

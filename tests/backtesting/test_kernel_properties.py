@@ -25,7 +25,7 @@ def simulate_both(bars, candidates, specs, rules):
     return kernel.simulate(bars, candidates, specs, rules), Oracle(START_MS, markets, plans, specs, rules).run()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=SEEDS,
     symbols=st.integers(1, 4),
@@ -67,7 +67,7 @@ def test_it_does_what_the_independent_telling_does(
     assert result.refused == oracle.refused
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_it_accounts_for_every_unit_and_never_fills_early(seed):
     bars, candidates = random_market(np.random.default_rng(seed), [300, 250])
@@ -88,7 +88,7 @@ def test_it_accounts_for_every_unit_and_never_fills_early(seed):
     assert result.signals == trades.pnl.shape[0] + sum(result.refused.values())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS, st.integers(100, 500))
 def test_it_changes_no_earlier_trade_when_the_future_is_cut_off(seed, kept):
     bars, candidates = random_market(np.random.default_rng(seed), [300, 300])

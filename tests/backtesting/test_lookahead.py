@@ -120,7 +120,7 @@ def test_it_names_the_feature_that_knows_the_future(ensemble, name, leak):
     assert found.at_ms <= found.end_ms
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(name=st.sampled_from(CHANGING), bars=st.integers(1, MOST_PEEK))
 def test_whichever_feature_knows_whichever_number_of_bars_too_many_is_named(ensemble, name, bars):
     def leak(values, frame):

@@ -52,7 +52,7 @@ def files() -> list:
 bound = st.none() | st.integers(-10, 140).map(lambda half_days: START_MS + half_days * DAY_MS // 2)
 
 
-@hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, start_ms=bound, end_ms=bound, last=st.none() | st.integers(1, 60))
 def test_it_reads_what_the_rows_say_after_any_writes_by_anybody(steps, start_ms, end_ms, last):
     market = candles.find_market(BTC)

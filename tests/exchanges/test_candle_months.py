@@ -59,7 +59,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_it_counts_the_bars_of_every_month_whoever_writes_them(btc, steps):
     """12-hour bars of three markets over two months; a span is (first bar, number of bars)."""
@@ -101,7 +101,7 @@ def apply(market: Market, what: str, first: int, count: int, *, seed: int) -> No
         candles.forget(market)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(what=st.sampled_from(["delete", "update", "move", "create"]), first=st.integers(0, 90))
 def test_it_draws_a_new_revision_for_each_month_that_changed_and_no_other(btc, what, first):
     candles.forget(btc)

@@ -54,7 +54,7 @@ def test_it_corrects_only_the_bars_that_differ(btc):
     assert candles.read(btc, "15m").volume[7] == 9999.0
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60)), min_size=1, max_size=5))
 def test_it_holds_each_bar_once_however_the_pieces_overlap(btc, parts):
     Candle.objects.all().delete()
@@ -158,7 +158,7 @@ def test_it_derives_higher_frames_from_the_base(btc):
     assert candles.read(btc, "1h", last=2).timestamp.tolist() == [START_MS + 5 * 3_600_000, START_MS + 6 * 3_600_000]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.none() | st.integers(-5, 70), end=st.none() | st.integers(-5, 70), last=st.none() | st.integers(1, 12))
 def test_it_cuts_derived_frames_by_the_opens_of_their_own_bars(btc, start, end, last):
     candles.ingest(btc, make_frame(64), provenance="file")

@@ -37,7 +37,7 @@ def test_it_writes_what_import_reads(tmp_path, btc, suffix):
     assert rows(candles.read(btc, "15m")) == rows(make_frame(100))
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.floats(1e-8, 1e7), min_size=1, max_size=30), suffix=st.sampled_from([".csv", ".parquet"]))
 def test_it_loses_no_digit_on_the_way(values, suffix):
     frame = make_frame(len(values))

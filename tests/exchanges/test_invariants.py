@@ -124,7 +124,7 @@ class Day:
         assert position.is_open == (position.qty > 0)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(ACTIONS, min_size=20, max_size=60))
 def test_the_books_balance_whatever_happens_in_whatever_order(actions):
     with mock.patch("exchanges.receivers.nudge"):

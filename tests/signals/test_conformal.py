@@ -62,7 +62,7 @@ def test_it_covers_exchangeable_labels_as_often_as_it_says() -> None:
         assert np.mean(rates) == pytest.approx(level + 0.5 / 201, abs=0.008)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=80), st.floats(0, 1))
 def test_higher_levels_hold_more_and_every_row_is_decided_or_abstains(rows: list[tuple[bool, float]], probability: float) -> None:
     label, chance = np.array([y for y, _ in rows], dtype=np.int8), np.array([p for _, p in rows])

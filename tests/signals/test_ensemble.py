@@ -107,7 +107,7 @@ def test_calibration_with_few_independent_labels_says_the_base_rate() -> None:
     assert fitted.apply(np.array([0.0, 1.0])) == pytest.approx([y.mean(), y.mean()])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.floats(0.01, 1)), min_size=1, max_size=300))
 def test_calibration_rises_and_stays_between_0_and_1(rows: list[tuple[float, bool, float]]) -> None:
     p, y, weight = (np.array(column) for column in zip(*rows, strict=True))

@@ -44,7 +44,7 @@ def moved(frame: CandleFrame, btc: CandleFrame, whole: np.ndarray, last: int) ->
     return found
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(last=st.integers(features.WARMUP_BARS, N - 1))
 def test_its_own_warm_up_gives_each_feature_the_batch_value(last: int) -> None:
     assert moved(ETH, BTC, WHOLE.values, last) == []
@@ -70,7 +70,7 @@ def spans(longest: int) -> st.SearchStrategy[list[tuple[int, int]]]:
     return st.lists(st.tuples(st.integers(1, N - 2), st.integers(1, longest)), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(holes=spans(900), silent=spans(400), frozen=spans(400))
 def test_no_gap_and_no_dead_market_leaves_a_stored_row_without_values(holes, silent, frozen) -> None:
     """Whatever is missing, silent or frozen: a row is NaN exactly before a feature's warm-up since the last gap of more than a week."""

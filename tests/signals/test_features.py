@@ -97,13 +97,13 @@ def test_truncating_at_the_border_of_a_higher_bar_changes_nothing(frame_bars: in
     assert leaks_by_truncation(compute_all, border + offset) == []
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(cut=st.integers(1, N - 1))
 def test_truncating_anywhere_changes_nothing(cut: int) -> None:
     assert leaks_by_truncation(compute_all, cut) == []
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(cut=st.integers(2_600, N - 1))
 def test_perturbing_the_future_changes_nothing(cut: int) -> None:
     assert leaks_by_perturbation(compute_all, cut) == []

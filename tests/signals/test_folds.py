@@ -23,7 +23,7 @@ def share_a_moment(start: np.ndarray, end: np.ndarray, train: np.ndarray, test: 
     return bool(((start[train][:, None] <= end[test][None, :]) & (end[train][:, None] >= start[test][None, :])).any())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SPANS, st.integers(2, 5), st.integers(0, 12))
 def test_no_walk_forward_training_label_meets_a_test_label(spans: list[tuple[int, int]], count: int, embargo_hours: int) -> None:
     hourly = [(hour * HOUR_MS, HOUR_MS) for hour in range(100)]  # so that no block is empty
@@ -34,7 +34,7 @@ def test_no_walk_forward_training_label_meets_a_test_label(spans: list[tuple[int
         assert not np.intersect1d(fold.train, fold.test).size
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SPANS, st.randoms(use_true_random=False))
 def test_no_trainable_label_meets_any_block_of_a_scattered_test_set_even_without_embargo(
     spans: list[tuple[int, int]], random: object
@@ -101,7 +101,7 @@ def test_impossible_splits_are_refused() -> None:
         folds.walk_forward(start, start + 100 * HOUR_MS, folds=4, embargo_ms=0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SPANS, st.integers(0, 24))
 def test_early_stopping_never_validates_on_a_label_that_was_fitted(spans: list[tuple[int, int]], embargo_hours: int) -> None:
     start, end = arrays(spans)
@@ -135,7 +135,7 @@ def panel_arrays(symbols: list[tuple[int, int, list[int]]]) -> tuple[np.ndarray,
     return np.concatenate([start for start, _ in parts]), np.concatenate([end for _, end in parts])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(PANELS, st.integers(0, 24), st.data())
 def test_no_split_of_a_panel_lets_a_label_straddle_it(
     symbols: list[tuple[int, int, list[int]]], embargo_hours: int, data: st.DataObject
@@ -159,7 +159,7 @@ def test_no_split_of_a_panel_lets_a_label_straddle_it(
         assert folds.straddling(start, end, train, test) == 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SPANS, st.data())
 def test_straddling_labels_are_counted_as_by_comparing_every_pair(spans: list[tuple[int, int]], data: st.DataObject) -> None:
     start, end = arrays(spans)

@@ -183,7 +183,7 @@ def test_labels_are_what_the_exit_step_does_on_real_looking_candles() -> None:
     assert checked > 60
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), size=st.floats(0.3, 6.0), dropped=st.lists(st.integers(1, 58), max_size=4))
 def test_it_passes_over_quiet_bars_without_changing_anything(seed: int, size: float, dropped: list[int]) -> None:
     """The compiled replay looks for the first touch; the exit step, asked at every bar, says the same."""
@@ -265,7 +265,7 @@ def test_uniqueness_is_the_mean_share_of_a_label_in_its_bars() -> None:
     assert weight == pytest.approx([(1 + 1 + 0.5) / 3, (0.5 + 1) / 2, 1.0])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=1, max_size=40))
 def test_uniqueness_agrees_with_a_plain_count(spans: list[tuple[int, int]]) -> None:
     start = np.array([first for first, _ in spans])

@@ -8,7 +8,7 @@ from schemathesis import Case, GenerationMode
 
 from traderai.api import api
 
-ANYTHING = settings(max_examples=30, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+ANYTHING = settings(max_examples=30, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 OPERATIONS = [result.ok() for result in schemathesis.openapi.from_dict(api.get_openapi_schema()).get_all_operations()]
 # Health takes nothing, so nothing about it can be wrong.
 CASES = [(operation, mode) for operation in OPERATIONS for mode in GenerationMode if operation.path != "/api/v1/health" or mode.is_positive]
