@@ -28,7 +28,7 @@ print(json.dumps([reply.status_code, reply.json()]))
 def health_with(**environment: str) -> tuple[int, dict[str, str]]:
     """Status and body as a process with these servers answers; at most 20 seconds."""
     variables = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": "", "REDIS_URL": "", **environment}
-    result = subprocess.run([sys.executable, "-c", ASK], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=20)
+    result = subprocess.run([sys.executable, "-c", ASK], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr[-2000:]
     status, body = json.loads(result.stdout.splitlines()[-1])
     return status, body

@@ -110,7 +110,7 @@ def test_it_stops_everything_when_asked(number):
     parent, pids = start_parent()
     assert len(pids) == 2
     parent.send_signal(number)
-    out, _ = parent.communicate(timeout=20)
+    out, _ = parent.communicate(timeout=60)
     assert out.strip() == "stopped"
     assert parent.returncode == 0
     assert not any(alive(pid) for pid in pids)
