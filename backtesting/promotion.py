@@ -61,8 +61,8 @@ def judge(model_id: int) -> ModelVersion:
         return registry.promote(candidate, "first of its scope")
     start_ms = max(candidate.oos_start_ms, champion.oos_start_ms)
     try:
-        end_ms = _common_end_ms(candidate.symbols, start_ms)
-        new, old = (_run(model, candidate.symbols, start_ms, end_ms) for model in (candidate, champion))
+        end_ms = _common_end_ms(candidate.symbols, candidate.venue_slug, start_ms)
+        new, old = (_run(model, candidate, start_ms, end_ms) for model in (candidate, champion))
         found = _compare(new.run, old.run)
     except UserError as error:
         reason = f"could not be compared with version {champion.version}: {error.message}"
@@ -83,15 +83,17 @@ def judge(model_id: int) -> ModelVersion:
         return _refuse(candidate, champion, Verdict.STAYED, f"too few trades to tell ({LEAST_TRADES} are needed) {told}", **numbers)
     if found.days < LEAST_DAYS:
         return _refuse(candidate, champion, Verdict.STAYED, f"too few days to tell ({LEAST_DAYS} are needed) {told}", **numbers)
-    return _test(candidate, champion, found, told, numbers)
+    return _test(candidate, champion, found, told, numbers) or judge(model_id)
 
 
 def _test(
     candidate: ModelVersion, champion: ModelVersion, found: comparison.Difference, told: str, numbers: dict[str, Any]
-) -> ModelVersion:
-    """Spend the level of the next attempt on this comparison. The champion's row is held, so no two attempts spend the same."""
+) -> ModelVersion | None:
+    """Spend the level of the next attempt on this comparison; None when the champion fell meanwhile, so that the comparison no longer counts. Its
+    row is held, so no two attempts spend the same."""
     with transaction.atomic():
-        ModelVersion.objects.select_for_update().get(pk=champion.pk)
+        if ModelVersion.objects.select_for_update().get(pk=champion.pk).status != ModelStatus.CHAMPION:
+            return None
         attempt = GateDecision.objects.filter(champion=champion, attempt__isnull=False).count() + 1
         level = comparison.level_of(attempt)
         told = f"{told}, at a level of {level:.4f} (attempt {attempt} at this champion)"
@@ -138,16 +140,25 @@ def sweep() -> int:
     return len(ids)
 
 
-def _common_end_ms(symbols: list[str], start_ms: int) -> int | None:
+def _common_end_ms(symbols: list[str], venue: str, start_ms: int) -> int | None:
     """Where both simulations end, so that a bar that closes between them is in neither. None when no bar is that new."""
-    newest = [candles.last_open_ms(candles.find_market(symbol), settings.BASE_TIMEFRAME) for symbol in symbols]
+    newest = [candles.last_open_ms(candles.find_market(symbol, venue=venue), settings.BASE_TIMEFRAME) for symbol in symbols]
     after = [open_ms for open_ms in newest if open_ms is not None and open_ms >= start_ms]
     return max(after) + TIMEFRAME_MS[settings.BASE_TIMEFRAME] if after else None
 
 
-def _run(model: ModelVersion, symbols: list[str], start_ms: int, end_ms: int | None) -> Judgement:
+def _run(model: ModelVersion, candidate: ModelVersion, start_ms: int, end_ms: int | None) -> Judgement:
+    """`model` on the candidate's markets."""
     run: BacktestRun = runs.start(
-        None, symbols=symbols, capital=CAPITAL, risk_profile=RISK_PROFILE, start_ms=start_ms, end_ms=end_ms, model=model, queue=False
+        None,
+        symbols=candidate.symbols,
+        venue=candidate.venue_slug,
+        capital=CAPITAL,
+        risk_profile=RISK_PROFILE,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        model=model,
+        queue=False,
     )
     runs.execute(run.pk)
     run.refresh_from_db()

@@ -54,11 +54,12 @@ def start(
     start_ms: int | None = None,
     end_ms: int | None = None,
     model: ModelVersion | None = None,
+    venue: str = "",
     queue: bool = True,
 ) -> BacktestRun:
     """A backtest of the newest champion (or of `model`), for a worker unless `queue` is off and the caller runs it at once.
 
-    capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
+    venue -- the slug of the markets' venue, by default the platform's. capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
     Raises NotRunnable, UnknownSymbol; nothing is stored then.
     """
     money = _capital(capital)
@@ -66,7 +67,7 @@ def start(
         profiles.profile(risk_profile)
     except profiles.UnknownRiskProfile as error:
         raise NotRunnable(str(error), field="risk_profile") from error
-    markets = judgeable_markets(symbols)
+    markets = judgeable_markets(symbols, venue=venue)
     judged = model or registry.champion()
     if judged is None:
         raise NotRunnable("model: there is no champion yet; train one first (manage.py train --symbols ...)", field="model")

@@ -180,8 +180,7 @@ def _decide(
     """Keep the look, and bring the former back when anything failed. None when the champion changed meanwhile."""
     words = f"look {number}: {words}"
     with transaction.atomic():
-        current = registry.champion(champion.scope)
-        if current is None or current.pk != champion.pk:
+        if ModelVersion.objects.select_for_update().get(pk=champion.pk).status != ModelStatus.CHAMPION:
             return None  # somebody decided meanwhile
         look, is_new = WatchLook.objects.get_or_create(
             champion=champion, former=former, number=number, defaults={**facts, "is_worse": bool(failings), "reason": words}

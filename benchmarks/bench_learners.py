@@ -32,7 +32,7 @@ from exchanges.ports import CandleFrame, FundingFrame  # noqa: E402
 from signals import folds, learners  # noqa: E402
 from signals.ensemble import log_loss  # noqa: E402
 from signals.ports import LONG  # noqa: E402
-from signals.training import TrainingParams, figures, panel, pipeline, walkforward  # noqa: E402
+from signals.training import TrainingParams, figures, panel, walkforward  # noqa: E402
 
 SYMBOL = "BTC/USDT:USDT"
 
@@ -65,7 +65,7 @@ def samples(frame: CandleFrame, funding: FundingFrame, params: TrainingParams) -
     market = Market(pk=1, venue=Venue(slug="bench"), symbol=SYMBOL, base="BTC", provenance=Provenance.FILE)
     known = [panel.History(market, frame, funding)]
     hold = panel.holdout_of(known, params)
-    return panel.build(known, frame, hold, params, plan=params.plan_config, costs=pipeline.CostModel(), tell=lambda _: None)
+    return panel.build(known, frame, hold, params, plan=params.plan_config, costs=known[0].market.costs, tell=lambda _: None)
 
 
 def judged(made: panel.Panel, kind: str, params: TrainingParams, *, balanced: bool) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def default_fit(known: list[panel.History], params: TrainingParams, rounds: int)
     import lightgbm as lgb
 
     hold = panel.holdout_of(known, params)
-    made = panel.build(known, bitcoin(known), hold, params, plan=params.plan_config, costs=pipeline.CostModel(), tell=lambda _: None)
+    made = panel.build(known, bitcoin(known), hold, params, plan=params.plan_config, costs=known[0].market.costs, tell=lambda _: None)
     started = time.perf_counter()
     lgb.train({"objective": "binary", "num_threads": 1, "verbosity": -1}, lgb.Dataset(made.x, label=made.y[:, 0]), num_boost_round=rounds)
     return time.perf_counter() - started

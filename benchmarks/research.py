@@ -26,7 +26,6 @@ django.setup()
 import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from exchanges.costs import CostModel  # noqa: E402
 from exchanges.models import Market, MarketKind, Provenance, Venue  # noqa: E402
 from exchanges.ports import CandleFrame, FundingFrame  # noqa: E402
 from signals import folds  # noqa: E402
@@ -80,7 +79,7 @@ def holdout(
     """The newest part, which neither fitting nor choosing has seen, judged once by the same rules: overall and by symbol."""
     hold = panel.holdout_of(known, params)
     everything = folds.Holdout(hold.end_ms, hold.end_ms, hold.end_ms)
-    whole = panel.build(known, btc, everything, params, plan=params.plan_config, costs=CostModel(), tell=lambda _: None)
+    whole = panel.build(known, btc, everything, params, plan=params.plan_config, costs=known[0].market.costs, tell=lambda _: None)
     sample = np.flatnonzero(whole.bar_ms >= hold.start_ms)
     probability = np.full((whole.bar_ms.size, len(SIDES)), np.nan)
     probability[sample] = trained.ensemble.predict(whole.x[sample].astype(np.float64)).probability

@@ -3,13 +3,14 @@
 The risk gate decides, and its answer is the Order row: READY, or DENIED with the reason. The order's origin is the signal, once per account,
 so a doubled message, two workers or two configurations of one account never make two orders.
 
-A model that has not shown an edge after costs out of fold (signals.training.edge) gives signals to look at, and none that is traded without a
-person: nothing starts under such a champion, and what was started before waits. A simulated market is exempt: there is only play money on it.
+A model that has not shown an edge after costs out of fold (signals.training.edge), by the entry rule in force and on the signal's own market, gives
+signals to look at, and none that is traded without a person: nothing starts under such a champion, and what was started before waits. A simulated market is exempt: there is only play money on it.
 
 Which signals a configuration takes: those issued after it was started, as long as they are open; and, when it is started, those that are
 open and whose bar is still the newest, because only their entry is not yet past.
 """
 
+from dataclasses import asdict
 from typing import NamedTuple
 
 import structlog
@@ -25,7 +26,7 @@ from exchanges.ports import EntryPlan
 from signals import events, processing, registry
 from signals.models import ModelVersion, Signal, StrategyConfig
 from signals.models.signal import SignalQuerySet
-from signals.strategies import TEMPLATES, template
+from signals.strategies import TEMPLATES, ml_ensemble, template
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 from traderai.lib.events import send_after_commit
@@ -51,15 +52,22 @@ class Status(NamedTuple):
     held: str
 
 
-def held(model: ModelVersion | None) -> str:
-    """Why this model's signals are not traded by themselves, as a sentence; "" when they are, and when there is no model to ask about."""
+def held(model: ModelVersion | None, market: Market | None = None) -> str:
+    """Why this model's signals (on `market`) are not traded by themselves, as a sentence; "" when they are, and when there is no model to ask about."""
     if model is None or model.provenance == Provenance.SIMULATED:
         return ""
     edge = model.metrics.get("edge")
     name = f"Model {model.scope} v{model.version}"
     if edge is None:
         return f"{name} was trained before its trades out of fold were judged: train and promote a new one."
-    return "" if edge["found"] else f"{name} has shown no edge: {edge['reason']}."
+    if not edge["found"]:
+        return f"{name} has shown no edge: {edge['reason']}."
+    judged_by = model.metrics.get("trading", {}).get("rule")
+    if judged_by is not None and judged_by != asdict(processing.entry_rule(ml_ensemble.TEMPLATE)):
+        return f"{name} has shown its edge by another entry rule than the one in force: train and promote a new one, or set the rule back."
+    if market is not None and (market.symbol not in model.symbols or market.venue.slug != model.venue_slug):
+        return f"{name} has shown its edge on {', '.join(model.symbols)} at {model.venue_slug}, and not on {market.symbol} at {market.venue.slug}."
+    return ""
 
 
 def start(config: StrategyConfig) -> StrategyConfig:
@@ -174,8 +182,8 @@ def _offer(signal: Signal, configs: list[StrategyConfig]) -> list[Order]:
 
     if not configs or processing.why_over(signal):
         return []
-    if reason := held(signal.model):
-        log.info("signal held", signal=signal.pk, reason=reason)
+    if reason := held(signal.model, signal.market) or held(registry.champion()):
+        log.debug("signal held", signal=signal.pk, reason=reason)
         return []
     side = "buy" if signal.is_long else "sell"
     plan = entry_plan(signal)

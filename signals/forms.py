@@ -161,6 +161,12 @@ class StartTrainingForm(forms.Form):
         f"{PLAN.tp1_atr:g}, {PLAN.tp2_atr:g}, {PLAN.tp3_atr:g}. Signals of the model have them, too.",
     )
     rounds = forms.IntegerField(initial=DEFAULTS.rounds, help_text="Most trees of a learner, or passes over the data, 5 to 2,000.")
+    trials = forms.IntegerField(
+        label="Settings tried",
+        initial=DEFAULTS.trials,
+        required=False,
+        help_text="How many parameter sets, barriers or seeds this one was chosen from, itself included: they deflate its Sharpe ratio.",
+    )
     scope = forms.CharField(
         initial=DEFAULTS.scope, max_length=40, help_text="One model of a scope is its champion and decides; others compete with it."
     )
@@ -178,7 +184,9 @@ class StartTrainingForm(forms.Form):
 
     def order(self) -> dict[str, Any]:
         """What signals.training.start is asked for."""
-        return {"params": self._params(), **{name: self.cleaned_data[name] for name in ("symbols", "alongside")}}
+        tried = self.cleaned_data["trials"]
+        params = self._params() | {"trials": DEFAULTS.trials if tried is None else tried}
+        return {"params": params, **{name: self.cleaned_data[name] for name in ("symbols", "alongside")}}
 
     def clean_plan(self) -> dict[str, Any]:
         try:

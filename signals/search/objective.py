@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from exchanges.costs import CostModel
 from signals import deflated, ensemble, folds, processing
 from signals.net_profit import EntryRule
 from signals.ports import SIDES
@@ -37,7 +36,7 @@ def prepare(symbols: list[str], params: TrainingParams) -> Work:
     known = panels.histories(symbols, params)
     hold = panels.holdout_of(known, params)
     btc = panels.bitcoin(known, params)
-    panel = panels.build(known, btc, hold, params, plan=params.plan_config, costs=CostModel(), tell=lambda symbol: None)
+    panel = panels.build(known, btc, hold, params, plan=params.plan_config, costs=known[0].market.costs, tell=lambda symbol: None)
     return Work(panel, walkforward.split(panel, params), params.learners, processing.entry_rule(ml_ensemble.TEMPLATE))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from exchanges.costs import CostModel
 from signals import conformal, ensemble, net_profit
 from signals.net_profit import EntryRule, Payoff
 from signals.ports import SHORT, SIDES
@@ -41,7 +40,7 @@ def expectancy(
     """Expected result after costs of the samples `rows`, % of notional, NaN where the rule refuses; shapes [n].
 
     probability -- of these rows. paid -- None refuses all of them. thresholds -- for a rule with a coverage; None: nobody abstains. The learners'
-    agreement is not known out of fold, and passes.
+    agreement is not asked here: no template asks for any.
     """
     if paid is None:
         return np.full(rows.size, np.nan)
@@ -54,7 +53,7 @@ def expectancy(
         agreement=np.ones(rows.size),
         payoff=paid,
         plan=panel.plan,
-        costs=CostModel(),
+        costs=panel.costs,
         funding_pct_per_hour=panel.funding_pct[rows, side],
         rule=rule,
         abstained=abstained,

@@ -51,6 +51,7 @@ class Panel(NamedTuple):
     funding_pct: NDArray[np.float64]  # [m, 2] what an hour is reckoned to cost, % of notional (exchanges.funding.expected)
     shortable: NDArray[np.bool_]  # [m] whether the market can be sold short
     plan: PlanConfig = PlanConfig()  # what the labels follow
+    costs: CostModel = CostModel()  # what they are charged
     windows: Windows | None = None  # the same m samples with the bars before them, when a learner of the training looks back
 
     def inputs(self, learner: Learner, rows: NDArray[np.int64] | None = None) -> Any:
@@ -162,7 +163,7 @@ def build(
             seen.append(bars)
     columns: list[Any] = [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]
     windows = _joined(seen) if looks_back else None
-    return Panel(tuple(history.market.symbol for history in known), *columns)._replace(plan=plan, windows=windows)
+    return Panel(tuple(history.market.symbol for history in known), *columns)._replace(plan=plan, costs=costs, windows=windows)
 
 
 def _joined(parts: Sequence[Windows]) -> Windows:

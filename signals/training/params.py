@@ -14,7 +14,7 @@ BASE_TIMEFRAMES = ("15m", "30m", "1h")
 BLOCK_BARS = 400
 HOUR_MS = 3_600_000
 BARRIERS = ("unit", "stop_atr", "tp1_atr", "tp2_atr", "tp3_atr", "trail_atr")
-WIDEST = 10.0
+NEAREST, WIDEST = 0.1, 10.0
 MOST_VARIANCE = 10.0
 """Of daily Sharpe ratios: far above any that was ever earned."""
 
@@ -114,8 +114,11 @@ class TrainingParams:
         for name in PlanConfig.__dataclass_fields__:
             if name not in BARRIERS and getattr(config, name) != getattr(usual, name):
                 raise ValueError(f"{name} is the platform's own: only {', '.join(BARRIERS)} can be chosen")
-        if max(config.stop_atr, config.tp3_atr, config.trail_atr) > WIDEST:
-            raise ValueError(f"distances can be {WIDEST:g} units at most")
+        if (
+            max(config.stop_atr, config.tp3_atr, config.trail_atr) > WIDEST
+            or min(config.stop_atr, config.tp1_atr, config.trail_atr) < NEAREST
+        ):
+            raise ValueError(f"distances can be from {NEAREST:g} to {WIDEST:g} units")
         return config
 
     def bars_needed(self, *, warmup_bars: int, step_ms: int, max_hold_ms: int) -> int:

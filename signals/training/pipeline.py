@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from exchanges.costs import CostModel
 from exchanges.ports import CandleFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import ensemble, features, processing
@@ -49,7 +48,7 @@ def fit(
     rule: EntryRule = EntryRule(),  # noqa: B008  (frozen)
 ) -> Trained:
     """The same from histories in memory: validate by walk-forward, calibrate, fit on the whole training span. `rule` says what is traded out of fold."""
-    plan, costs = params.plan_config, CostModel()
+    plan, costs = params.plan_config, known[0].market.costs  # of one venue
     step = _counter(len(known), params, tell)
     hold = panels.holdout_of(known, params)
     panel = panels.build(known, btc, hold, params, plan=plan, costs=costs, tell=lambda symbol: step(f"features and labels of {symbol}"))

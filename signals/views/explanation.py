@@ -111,7 +111,7 @@ def model(signal: Signal) -> dict[str, Any] | None:
         "train_end": clock.from_ms(version.train_end_ms),
         "oos_start": clock.from_ms(version.oos_start_ms),
         "verdict": version.metrics.get("text", ""),
-        "held": autotrade.held(version),
+        "held": autotrade.held(version, signal.market),
         "samples": [(f"Independent samples, {side}", count) for side, count in version.metrics.get("independent_samples", {}).items()],
     }
 

@@ -10,6 +10,7 @@ from django.utils.formats import date_format
 from django.views.decorators.http import require_safe
 
 from exchanges.models import Provenance
+from signals import autotrade
 from signals.models import ModelStatus, ModelVersion
 from signals.views import figures
 from traderai.lib import clock
@@ -46,6 +47,7 @@ def model_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "sides": figures.sides(metrics),
         "independent": metrics.get("independent_samples", {}),
         "verdict": metrics.get("text", ""),
+        "held": autotrade.held(model),
         "leak_tests": figures.leak_tests(metrics),
         "trading": figures.trading(metrics),
         "reliability": figures.reliability(metrics),

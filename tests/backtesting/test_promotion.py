@@ -5,7 +5,7 @@ import pytest
 from django.db.models.signals import post_save
 
 from accounts.models import AuditEvent
-from backtesting import promotion
+from backtesting import comparison, promotion
 from backtesting.models import BacktestRun, GateDecision
 from exchanges import candles
 from signals.models import ModelStatus, ModelVersion
@@ -52,6 +52,15 @@ def test_it_lets_the_first_model_of_a_scope_be_its_champion(champion, newcomer):
     judged = promotion.judge(newcomer.pk)
     assert (judged.status, judged.reason) == (ModelStatus.CHAMPION, "first of its scope")
     assert BacktestRun.objects.count() == 0
+
+
+def test_it_tests_nobody_against_a_champion_that_fell_meanwhile(champion, newcomer):
+    won = comparison.Difference(*(1.0 for _ in comparison.Difference._fields))
+    ModelVersion.objects.filter(pk=champion.pk).update(status=ModelStatus.ARCHIVED)
+    assert promotion._test(newcomer, champion, won, "better by far", {}) is None
+    newcomer.refresh_from_db()
+    assert newcomer.status == ModelStatus.CANDIDATE
+    assert not GateDecision.objects.exists()
 
 
 def test_it_refuses_what_cannot_be_compared_and_says_why(champion, newcomer):

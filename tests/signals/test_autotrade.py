@@ -95,8 +95,22 @@ def test_what_runs_waits_while_the_champion_has_shown_no_edge(config, market):
     assert not Order.objects.exists()
     assert autotrade.status(config).held.startswith("Model default v1 has shown no edge")
     ModelVersion.objects.update(metrics={"edge": {"found": True, "reason": "it earned"}})
+    assert autotrade.on_signal(signal.pk) == [], "it was shown on Bitcoin, and this is Ether"
+    ModelVersion.objects.update(symbols=[BTC, ETH])
     assert [order.state for order in autotrade.on_signal(signal.pk)] != []
     assert autotrade.status(config).held == ""
+
+
+def test_signals_of_a_former_champion_wait_while_the_new_one_has_shown_no_edge(config, market):
+    former = rows.make_model(provenance="file", symbols=[ETH], metrics={"edge": {"found": True, "reason": "it earned"}})
+    running(config)
+    signal = at_market(market)
+    Signal.objects.update(model=former)
+    ModelVersion.objects.update(status="archived")
+    new = rows.make_model(version=2, provenance="file", metrics={"edge": {"found": False, "reason": "too few"}})
+    assert autotrade.on_signal(signal.pk) == []
+    new.delete()
+    assert len(autotrade.on_signal(signal.pk)) == 1
 
 
 # --- offering signals

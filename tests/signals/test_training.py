@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exchanges import candles
+from exchanges.costs import CostModel
 from exchanges.models import JobStatus, Provenance
 from signals import features, registry, training
 from signals.events import model_trained, training_requested
@@ -236,7 +237,7 @@ def test_samples_are_purged_thinned_and_labelled_before_the_holdout() -> None:
     params = training.TrainingParams(**QUICK, stride=8)
     known = panel.histories(BOTH, params)
     hold = panel.holdout_of(known, params)
-    made = panel.build(known, panel.bitcoin(known, params), hold, params, plan=PlanConfig(), costs=pipeline.CostModel(), tell=str)
+    made = panel.build(known, panel.bitcoin(known, params), hold, params, plan=PlanConfig(), costs=CostModel(), tell=str)
     assert (made.start_ms <= hold.last_start_ms).all()
     assert (made.end_ms < hold.start_ms).all()
     assert (made.bar_ms // 900_000 % 8 == 0).all()
@@ -250,7 +251,7 @@ def test_samples_hold_the_features_of_their_bars_with_and_without_those_before()
     params = training.TrainingParams(**QUICK, stride=8, learners=("lightgbm", "lstm"))
     known = panel.histories(BOTH, params)
     btc, hold = panel.bitcoin(known, params), panel.holdout_of(known, params)
-    how = {"plan": PlanConfig(), "costs": pipeline.CostModel(), "tell": str}
+    how = {"plan": PlanConfig(), "costs": CostModel(), "tell": str}
     made = panel.build(known, btc, hold, params, **how)
     for number, history in enumerate(known):
         own = made.symbol == number
@@ -284,7 +285,9 @@ def test_samples_hold_the_features_of_their_bars_with_and_without_those_before()
         ({"plan": {"stop": 1.0}}, "plan: 'stop' is unknown: use unit, atr_timeframe"),
         ({"plan": {"stop_atr": "1"}}, "plan: stop_atr cannot be '1'"),
         ({"plan": {"tp1_atr": 5.0}}, "plan: take-profits must be ordered"),
-        ({"plan": {"stop_atr": 11.0}}, "plan: distances can be 10 units at most"),
+        ({"plan": {"stop_atr": 11.0}}, "plan: distances can be from 0.1 to 10 units"),
+        ({"plan": {"stop_atr": 0.05}}, "plan: distances can be from 0.1 to 10 units"),
+        ({"plan": {"stop_atr": 2**64}}, "plan: stop_atr cannot be 18446744073709551616"),
         ({"plan": {"max_hold_ms": 3_600_000}}, "plan: max_hold_ms is the platform's own: only unit, stop_atr"),
         ({"rounds": "many"}, "rounds must be a whole number"),
         ({"learners": []}, "learners must be a list of different kinds, not []: choose from lightgbm, xgboost"),

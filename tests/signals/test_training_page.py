@@ -161,7 +161,7 @@ def test_the_form_starts_a_training(staff, sam, btc):
     answer = staff.post(START, FORM)
     assert answer.status_code == 302
     run = TrainingRun.objects.get()
-    assert (run.symbols, run.scope, run.requested_by) == ([BTC], "default", sam)
+    assert (run.symbols, run.scope, run.requested_by, run.params["trials"]) == ([BTC], "default", sam, 1)
     assert {name: run.params[name] for name in ("folds", "stride", "rounds", "timeframe", "venue")} == {
         "folds": 2,
         "stride": 4,
@@ -181,6 +181,7 @@ def test_the_form_starts_a_training(staff, sam, btc):
         ({"symbols": ["NOPE/USDT:USDT"]}, "is not one of the available choices"),
         ({"symbols": [ETH]}, "backfill more"),
         ({"folds": "11"}, "from 2 to 10"),
+        ({"trials": "0"}, "trials must be a whole number from 1"),
         ({"plan": "1, 1, 2"}, "barriers must be four numbers"),
         ({"plan": "1, one, 2, 3"}, "barriers must be four numbers"),
         ({"plan": "1, 3, 2, 4"}, "take-profits must be ordered"),

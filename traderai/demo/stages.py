@@ -29,13 +29,17 @@ class Prepared:
     logins: list[Login]
     feed: Path | None
     scan_line: str
+    waits_for: str
 
     def report(self) -> str:
         label = (
             "SIMULATED MARKET (generated, not real prices)" if self.market.provenance == Provenance.SIMULATED else self.market.provenance
         )
         lines = ["", f"Market    {len(self.market.symbols)} pairs, {label}", f"Model     version {self.model.version}: {self.model.reason}"]
-        lines += [f"Validated {_validation(self.backtest)}", f"Scan      {self.scan_line}", ""]
+        lines += [f"Validated {_validation(self.backtest)}", f"Scan      {self.scan_line}"]
+        if self.waits_for:
+            lines.append(f"Strategy  waits: {self.waits_for} Its signals are shown, and not traded by themselves.")
+        lines.append("")
         for login in self.logins:
             lines.append(f"{login.role:<8}  {login.email}   password {login.password}   TOTP secret {login.totp_secret}")
         lines.append("Type a TOTP secret into an authenticator app to sign in; trades are simulated (paper).")
@@ -50,11 +54,17 @@ def prepare(data: str | None, bars: Progress) -> Prepared:
     model = _stage(bars, "Training", lambda tell: _model(prepared_market.symbols, tell))
     trader = User.objects.get(email=logins[0].email)
     backtest = _stage(bars, "Validating out of sample", lambda tell: _backtest(trader, prepared_market.symbols, tell))
-    _stage(bars, "Strategy", lambda tell: _start_strategy(trader))
+    waits_for = _stage(bars, "Strategy", lambda tell: _start_strategy(trader))
     report = _stage(bars, "First scan", lambda tell: scan.run(slot=None))
     feed = market.feed_folder() if prepared_market.live == "replay" else None
     return Prepared(
-        prepared_market, model, backtest, logins, feed, f"{len(report.issued)} signals issued, {len(report.rejected)} candidates rejected"
+        prepared_market,
+        model,
+        backtest,
+        logins,
+        feed,
+        f"{len(report.issued)} signals issued, {len(report.rejected)} candidates rejected",
+        waits_for,
     )
 
 
@@ -103,13 +113,15 @@ def _validation(run: BacktestRun) -> str:
     return f"out of sample, after costs: {', '.join(parts)}"
 
 
-def _start_strategy(trader: User) -> StrategyConfig:
+def _start_strategy(trader: User) -> str:
+    """Start it; why it may not trade by itself instead, "" when it does."""
     account = paper_accounts.open_for(trader)
     config, created = StrategyConfig.objects.get_or_create(
         user=trader,
         name="ML ensemble",
         defaults={"account": account, "template": "ml-ensemble", "risk_profile": trader.profile.risk_profile},
     )
-    if created:
+    reason = autotrade.held(registry.champion())
+    if created and not reason:
         autotrade.start(config)
-    return config
+    return reason

@@ -37,11 +37,17 @@ class Command(BaseCommand):
             metavar="STOP,TP1,TP2,TP3",
             help="In ATR of 4h bars; signals of the model have them (default 1.5,1.5,2.75,4.5).",
         )
+        parser.add_argument(
+            "--trials",
+            type=int,
+            default=1,
+            help="How many settings this one was chosen from, itself included: they deflate its Sharpe ratio (default 1).",
+        )
         parser.add_argument("--alongside", action="store_true", help="Also when a training of the same scope and markets is not over.")
         parser.add_argument("--json", action="store_true", help="Print everything as JSON.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        params: dict[str, Any] = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "scope", "venue")}
+        params: dict[str, Any] = {name: options[name] for name in ("timeframe", "folds", "stride", "rounds", "trials", "scope", "venue")}
         if options["learners"] is not None:
             params["learners"] = [kind.strip() for kind in options["learners"].split(",") if kind.strip()]
         started = time.monotonic()

@@ -15,7 +15,7 @@ from traderai import embedded
 
 
 class Command(BaseCommand):
-    help = "Prepare a market, a model and two people, then run the site with a live paper-trading strategy."
+    help = "Prepare a market, a model and two people, then run the site with a paper-trading strategy, which trades where the model has shown an edge."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
