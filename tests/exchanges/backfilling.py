@@ -51,7 +51,7 @@ def start(symbols: tuple[str, ...] | list[str] = (BTC,), **options: Any) -> Back
 
 
 def run(job: BackfillJob, **options: Any) -> BackfillJob:
-    return backfill.run(job.pk, pause=PAUSES.append, **options)
+    return backfill.run(job.pk, **{"pause": PAUSES.append, **options})
 
 
 def let_time_pass(job: BackfillJob) -> None:
