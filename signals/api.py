@@ -15,7 +15,7 @@ from accounts.models import User
 from exchanges import candles
 from exchanges.models import Market, Provenance
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import autotrade, processing
+from signals import autotrade, processing, registry
 from signals.models import Signal, StrategyConfig
 from signals.strategies import TEMPLATES
 from signals.views import explanation
@@ -329,7 +329,8 @@ def stop_auto_trade(request: HttpRequest, body: ConfigRef) -> StrategyConfig:
 @router.get("/strategies/auto-trade/status", response=list[AutoTradeStatus])
 def get_auto_trade_status(request: HttpRequest) -> list[dict[str, Any]]:
     """What each of the caller's configurations did since it was started, refusals with their reasons included."""
-    statuses = [autotrade.status(config) for config in _configs(request)]
+    held = autotrade.held(registry.champion())
+    statuses = [autotrade.status(config, held) for config in _configs(request)]
     return [
         {"config": s.config, "orders_made": s.made, "orders_denied": s.denied, "newest_orders": s.orders, "held": s.held} for s in statuses
     ]

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 STATUS_ORDERS = 20
 ORIGIN = "signal:"
+SHOWN_ONLY = "Its signals are shown, and not traded by themselves."
+"""What it means that a model's signals are held."""
 
 
 class CannotStart(UserError):
@@ -83,7 +85,7 @@ def start(config: StrategyConfig) -> StrategyConfig:
                 f"The strategy {current.template!r} is no longer offered: create a configuration from another one.", field="template"
             )
         if reason := held(registry.champion()):
-            raise CannotStart(f"{reason} Its signals are shown, and not traded by themselves.")
+            raise CannotStart(f"{reason} {SHOWN_ONLY}")
         current.auto_trade, current.started_at, current.stopped_at = True, clock.now(), None
         current.save(update_fields=["auto_trade", "started_at", "stopped_at"])
         send_after_commit(events.autotrade_started, config_id=current.pk)
@@ -100,11 +102,11 @@ def stop(config: StrategyConfig) -> StrategyConfig:
         return current
 
 
-def status(config: StrategyConfig) -> Status:
-    """What `config` has done since it was last started."""
+def status(config: StrategyConfig, held_now: str | None = None) -> Status:
+    """What `config` has done since it was last started. `held_now` is `held` of the champion; who asks for many configurations asks for it once."""
     if config.started_at is None:
         return Status(config, [], 0, 0, "")
-    waits_for = held(registry.champion()) if config.auto_trade else ""
+    waits_for = "" if not config.auto_trade else held(registry.champion()) if held_now is None else held_now
     own = Signal.objects.filter(strategy=config.template)
     if config.symbols:
         own = own.filter(market__symbol__in=config.symbols)

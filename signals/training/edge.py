@@ -12,9 +12,9 @@ LEAST_CHANCE = 0.95
 def found(trading: dict[str, Any]) -> dict[str, Any]:
     """{"found": bool, "reason": words} for the `overall` trades of a model's metrics.
 
-    An edge is at least LEAST_TRADES independent trades (coins that move together count once) whose mean net result lies above zero with the whole of its 95 % interval, and a deflated Sharpe ratio
-    (signals.deflated) that is above zero with a chance of LEAST_CHANCE after the parameter sets that it was told were tried:
-    searches count their own, what people try by hand they have to say.
+    An edge is at least LEAST_TRADES independent trades (coins that move together count once) whose mean net result lies above zero with the
+    whole of its 95 % interval, and a deflated Sharpe ratio (signals.deflated) that is above zero with a chance of LEAST_CHANCE after the parameter
+    sets that it was told were tried: searches count their own, what people try by hand they have to say.
     """
     trades = trading.get("trades", 0)
     low, mean, high = (trading.get(name) for name in ("mean_net_pct_low", "mean_net_pct", "mean_net_pct_high"))

@@ -14,7 +14,7 @@ from exchanges import paper_accounts
 from exchanges.models import TradingAccount
 from signals import autotrade, processing, registry
 from signals.forms import StrategyConfigForm
-from signals.models import StrategyConfig
+from signals.models import ModelVersion, StrategyConfig
 from signals.ports import Template
 from signals.strategies import TEMPLATES
 from traderai.lib.errors import UserError
@@ -26,11 +26,12 @@ def strategy_list(request: HttpRequest) -> HttpResponse:
     """Templates, and my configurations with what they did."""
     configs = StrategyConfig.objects.for_user(request.user).select_related("account").order_by("id")
     champion = registry.champion()
+    held = autotrade.held(champion)
     context = {
-        "held": autotrade.held(champion),
+        "held": held,
         "champion": champion,
-        "templates": [_described(template) for template in TEMPLATES.values()],
-        "statuses": [autotrade.status(config) for config in configs],
+        "templates": [_described(template, champion) for template in TEMPLATES.values()],
+        "statuses": [autotrade.status(config, held) for config in configs],
     }
     return render(request, "signals/strategies.html", context)
 
@@ -68,7 +69,7 @@ def config_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _form_page(request: HttpRequest, form: StrategyConfigForm, template: Template) -> HttpResponse:
-    context = {"form": form, "template": _described(template), "config": form.instance if form.instance.pk else None}
+    context = {"form": form, "template": _described(template, registry.champion()), "config": form.instance if form.instance.pk else None}
     return render(request, "signals/strategy_form.html", context, status=422 if form.is_bound else 200)
 
 
@@ -79,7 +80,7 @@ def config_start(request: HttpRequest, pk: int) -> HttpResponse:
     config = _mine(request, pk)
     if request.method == "GET":
         if reason := autotrade.held(registry.champion()):
-            messages.error(request, f"{reason} Its signals are shown, and not traded by themselves.")
+            messages.error(request, f"{reason} {autotrade.SHOWN_ONLY}")
             return redirect("strategies:list")
         return render(request, "signals/strategy_start.html", {"config": config, **_money(config.account)})
     try:
@@ -110,10 +111,9 @@ def _money(account: TradingAccount) -> dict[str, Any]:
     return {"account": account, "equity": paper_accounts.equity(account)}
 
 
-def _described(template: Template) -> dict[str, Any]:
+def _described(template: Template, champion: ModelVersion | None) -> dict[str, Any]:
     """A template with the thresholds that apply here, and the plan of the model in charge."""
     rule = processing.entry_rule(template)
-    champion = registry.champion()
     return {
         "slug": template.slug,
         "name": template.name,

@@ -98,6 +98,8 @@ def test_a_filter_of_a_signed_out_page_brings_the_sign_in_and_not_a_form_in_the_
     phone.context.clear_cookies(name="session")
     phone.get_by_label("Side").select_option("long")
     phone.wait_for_url("**" + reverse("account_login") + "?next=%2Fpositions%2Fhistory%2F**")
+    expect(phone.get_by_role("heading", level=1)).to_be_visible()
+    assert phone.get_by_role("table").count() == 0
 
 
 def test_every_figure_of_the_catalogue_says_what_it_is(site, phone, console):

@@ -3,7 +3,7 @@ from django.db import transaction
 from django.forms import model_to_dict
 
 from exchanges import candles, simulated
-from signals import training
+from signals import registry, training
 from signals.models import ModelVersion
 from tests.signals import scenes
 from tests.signals.series import make_series
@@ -35,6 +35,15 @@ def trained_market(django_db_setup, django_db_blocker):
         facts = model_to_dict(training.run(run.pk), exclude=["id"])
         transaction.set_rollback(True)
     return frames, facts
+
+
+@pytest.fixture
+def model_dir(settings, tmp_path):
+    """A folder of models of this test alone."""
+    settings.MODEL_DIR = tmp_path / "models"
+    registry.forget()
+    yield settings.MODEL_DIR
+    registry.forget()
 
 
 @pytest.fixture

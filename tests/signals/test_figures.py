@@ -40,3 +40,15 @@ def test_hits_without_a_single_miss_are_no_certainty() -> None:
     assert seen["n_effective"] == 4
     assert seen["low"] < 0.55
     assert figures.independent(np.empty(0), np.empty(0), np.empty(0, np.int64)) == 0.0
+
+
+def test_auc_and_wilson_agree_with_known_values() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(3)
+    y, p = rng.integers(0, 2, 500).astype(np.int8), rng.integers(0, 20, 500) / 20.0
+    assert figures.auc(y, p) == pytest.approx(roc_auc_score(y, p))
+    assert figures.auc(np.ones(5, dtype=np.int8), p[:5]) is None
+    assert figures.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)
+    assert figures.wilson(0.0, 0.0) == (0.0, 1.0)
+    assert figures.break_even(np.array([1, 0], dtype=np.int8), np.array([1.0, -1.5])) == pytest.approx(0.6)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,6 @@ from tests.signals import pickle_free
 
 CORE = ("lightgbm", "xgboost", "forest", "histgb", "mlp")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def model_dir(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    settings.MODEL_DIR = tmp_path / "models"
-    registry.forget()
-    yield settings.MODEL_DIR
-    registry.forget()
 
 
 def elsewhere(folder: Path, kinds: tuple[str, ...]) -> dict[str, Any]:

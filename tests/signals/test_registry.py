@@ -7,7 +7,6 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,7 @@ from signals.plan import PlanConfig
 from signals.ports import LONG
 from tests.signals.markets import make_ensemble, make_facts
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def model_dir(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    settings.MODEL_DIR = tmp_path / "models"
-    registry.forget()
-    yield settings.MODEL_DIR
-    registry.forget()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 
 
 def make_model(scope: str = "default", status: str = ModelStatus.CANDIDATE, seed: int = 7, **facts: Any) -> ModelVersion:

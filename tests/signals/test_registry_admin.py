@@ -1,6 +1,5 @@
 """The staff's pages of models, trainings and signals."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,7 @@ from signals.admin import ModelVersionAdmin
 from signals.models import ModelStatus, ModelVersion, Rejection, ScanRun, Signal, StrategyConfig, TrainingRun
 from tests.signals.markets import make_ensemble, make_facts
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def model_dir(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    settings.MODEL_DIR = tmp_path / "models"
-    yield settings.MODEL_DIR
-    registry.forget()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from django.core.management import CommandError, call_command
 
 from exchanges import candles
 from exchanges.costs import CostModel
@@ -20,23 +18,15 @@ from signals.events import model_trained, training_requested
 from signals.learners import learner
 from signals.models import ModelStatus, ModelVersion, TrainingRun
 from signals.plan import PlanConfig
-from signals.training import figures, panel, pipeline
+from signals.training import panel, pipeline
 from tests.signals.markets import HISTORY_BARS, QUICK, make_market, make_pair
 from tests.signals.series import HOUR_MS, make_series
 from traderai.lib import clock
 from traderai.lib.errors import UserError
 from traderai.lib.jobs import Withdrawn
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 BOTH = ["BTC/USDT:USDT", "ETH/USDT:USDT"]
-
-
-@pytest.fixture(autouse=True)
-def model_dir(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    settings.MODEL_DIR = tmp_path / "models"
-    registry.forget()
-    yield settings.MODEL_DIR
-    registry.forget()
 
 
 @pytest.fixture
@@ -420,19 +410,6 @@ def test_a_run_whose_worker_always_dies_is_given_up() -> None:
     assert "its worker died 4 times" in run.error
 
 
-def test_the_command_prints_json_with_spans_and_samples() -> None:
-    make_pair()
-    out = StringIO()
-    call_command("train", symbols=",".join(BOTH), folds=2, rounds=10, json=True, stdout=out)
-    result = json.loads(out.getvalue())
-    assert (result["version"], result["status"], result["symbols"]) == (1, "champion", BOTH)
-    assert result["train_end"] < result["out_of_sample_from"]
-    assert result["metrics"]["span"]["n"] > 500
-    plain = StringIO()
-    call_command("train", symbols=BOTH[0], folds=2, rounds=10, stdout=plain)
-    assert "default v2 (candidate) from BTC/USDT:USDT" in plain.getvalue()
-
-
 def test_it_trains_the_learners_that_were_asked_for() -> None:
     make_pair()
     model = training.run(make_run(learners=["xgboost"]).pk)
@@ -451,38 +428,3 @@ def test_the_order_in_which_learners_are_named_changes_nothing() -> None:
     asked = training.params.parse({"learners": ["xgboost", "lightgbm"]})
     assert asked == training.TrainingParams()
     assert training.params.to_json(asked)["learners"] == ["lightgbm", "xgboost"]
-
-
-def test_the_command_trains_named_learners() -> None:
-    make_pair()
-    out = StringIO()
-    call_command("train", symbols=BOTH[0], folds=2, rounds=10, learners="lightgbm", json=True, stdout=out)
-    assert list(json.loads(out.getvalue())["metrics"]["blend"]["long"]) == ["lightgbm"]
-
-
-def test_the_command_refuses_bad_input_in_one_line() -> None:
-    make_market(BOTH[0], make_series(100, symbol=BOTH[0]))
-    for options in (
-        {"symbols": "NOPE/USDT:USDT"},
-        {"symbols": BOTH[0]},
-        {"symbols": BOTH[0], "folds": 99},
-        {"symbols": BOTH[0], "scope": "A B"},
-        {"symbols": BOTH[0], "learners": "oracle"},
-        {"symbols": BOTH[0], "learners": ","},
-    ):
-        with pytest.raises(CommandError) as caught:
-            call_command("train", **options)
-        assert "\n" not in str(caught.value)
-    assert not ModelVersion.objects.exists()
-
-
-def test_auc_and_wilson_agree_with_known_values() -> None:
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(3)
-    y, p = rng.integers(0, 2, 500).astype(np.int8), rng.integers(0, 20, 500) / 20.0
-    assert figures.auc(y, p) == pytest.approx(roc_auc_score(y, p))
-    assert figures.auc(np.ones(5, dtype=np.int8), p[:5]) is None
-    assert figures.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)
-    assert figures.wilson(0.0, 0.0) == (0.0, 1.0)
-    assert figures.break_even(np.array([1, 0], dtype=np.int8), np.array([1.0, -1.5])) == pytest.approx(0.6)

@@ -21,20 +21,12 @@ from tests.signals.series import make_series
 from traderai.lib import clock
 from traderai.lib.jobs import Withdrawn
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 BOTH = ["BTC/USDT:USDT", "ETH/USDT:USDT"]
 
 
 class Enough(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def model_dir(settings, tmp_path):
-    settings.MODEL_DIR = tmp_path / "models"
-    registry.forget()
-    yield settings.MODEL_DIR
-    registry.forget()
 
 
 @pytest.fixture

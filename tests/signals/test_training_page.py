@@ -90,6 +90,8 @@ def test_a_worker_takes_it_and_the_reply_names_the_model(staff, django_capture_o
         ({"symbols": [BTC], "params": {"scope": "A B"}}, "scope", "lower-case"),
         ({"symbols": [BTC], "params": {"venue": "mtgox"}}, "venue", "mtgox"),
         ({"symbols": [BTC], "params": {"learners": ["oracle"]}}, "learners", "is unknown"),
+        ({"symbols": [BTC], "params": {"plan": {"stop_atr": 2**64}}}, "plan", "stop_atr cannot be"),
+        ({"symbols": [BTC], "params": {"plan": [1, 1, 2, 3]}}, "plan", "plan must be an object"),
         ({"symbols": [" "]}, "symbols", "name at least one"),
     ],
 )

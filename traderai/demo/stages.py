@@ -38,7 +38,7 @@ class Prepared:
         lines = ["", f"Market    {len(self.market.symbols)} pairs, {label}", f"Model     version {self.model.version}: {self.model.reason}"]
         lines += [f"Validated {_validation(self.backtest)}", f"Scan      {self.scan_line}"]
         if self.waits_for:
-            lines.append(f"Strategy  waits: {self.waits_for} Its signals are shown, and not traded by themselves.")
+            lines.append(f"Strategy  waits: {self.waits_for} {autotrade.SHOWN_ONLY}")
         lines.append("")
         for login in self.logins:
             lines.append(f"{login.role:<8}  {login.email}   password {login.password}   TOTP secret {login.totp_secret}")
