@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backtesting.metrics import resampling
+from backtesting.metrics.resampling import LEAST_BLOCK_DAYS
+
 F = NDArray[np.float64]
 RESAMPLES = 4_000
-LEAST_BLOCK_DAYS = 3.0
-"""A position lives up to two days, so the results of neighbouring days are not independent."""
 FAMILY_LEVEL = 0.05
 """The chance that challengers which are no better replace a champion, all of them together."""
 HALF_SPENT_AFTER = 4
@@ -41,8 +42,8 @@ def paired(new: F, old: F, *, p_block_days: int = int(LEAST_BLOCK_DAYS), seed: i
         raise ValueError("both models need the same days, and at least one")
     difference = new - old
     days = difference.size
-    block = max(LEAST_BLOCK_DAYS, round(days ** (1.0 / 3.0), 1))
-    means = difference[_resampled(days, block, seed)].mean(axis=1)
+    block = resampling.block_days(days)
+    means = difference[resampling.stationary_rows(np.random.default_rng(seed), RESAMPLES, days, block)].mean(axis=1)
     mean = float(difference.mean())
     low, high = (2.0 * mean - float(end) for end in np.quantile(means, (0.95, 0.05)))
     return Difference(days, mean, low, high, p_by_blocks(difference, p_block_days), block)
@@ -92,14 +93,3 @@ def student_tail(t: float, df: int) -> float:
         total += term
     between = sine * total if df % 2 == 0 else (angle + (sine * total if df > 1 else 0.0)) * 2.0 / np.pi
     return float((1.0 - between) / 2.0 if t >= 0.0 else (1.0 + between) / 2.0)
-
-
-def _resampled(days: int, block: float, seed: int) -> NDArray[np.int64]:
-    """Row numbers [RESAMPLES, days]: each follows the one before it, around the end, or begins a block anywhere."""
-    rng = np.random.default_rng(seed)
-    start = rng.integers(0, days, (RESAMPLES, days))
-    begins = rng.uniform(size=(RESAMPLES, days)) < 1.0 / block
-    begins[:, 0] = True
-    place = np.arange(days)
-    last = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
-    return np.asarray((np.take_along_axis(start, last, axis=1) + place - last) % days)
