@@ -14,10 +14,10 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from backtesting import events
+from backtesting import events, reproduction
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
-from exchanges.models import Market, Provenance
+from exchanges.models import JobStatus, Market, Provenance
 from exchanges.risk import profiles
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import registry, strategies
@@ -55,10 +55,12 @@ def start(
     end_ms: int | None = None,
     model: ModelVersion | None = None,
     venue: str = "",
+    repeats: BacktestRun | None = None,
     queue: bool = True,
 ) -> BacktestRun:
     """A backtest of the newest champion (or of `model`), for a worker unless `queue` is off and the caller runs it at once.
 
+    repeats -- the run it repeats and is compared with in the end
     venue -- the slug of the markets' venue, by default the platform's. capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
     Raises NotRunnable, UnknownSymbol; nothing is stored then.
     """
@@ -98,10 +100,32 @@ def start(
             requested_start_ms=start_ms,
             requested_end_ms=end_ms,
             provenance=markets[0].provenance,
+            repeats=repeats,
         )
         if queue:
             send_after_commit(events.backtest_requested, run_id=run.pk)
     return run
+
+
+def repeat(old: BacktestRun, *, queue: bool = True) -> BacktestRun:
+    """The settings of a finished run once more, for its owner: same model version, same span. In the end its trades are compared.
+
+    Raises NotRunnable, UnknownSymbol; nothing is stored then.
+    """
+    if old.status != JobStatus.DONE:
+        raise NotRunnable(f"run {old.pk} has no result to compare with: it is {old.get_status_display().lower()}; choose a finished one")
+    return start(
+        old.user,
+        symbols=old.symbols,
+        capital=old.capital,
+        risk_profile=old.risk_profile,
+        start_ms=old.requested_start_ms,
+        end_ms=old.end_ms,  # candles that have come since are none of its business
+        model=old.model,
+        venue=old.venue_slug,
+        repeats=old,
+        queue=queue,
+    )
 
 
 def execute(run_id: int, *, progress: Progress | None = None) -> BacktestRun:
@@ -204,6 +228,7 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 
 def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     from backtesting import kernel, preparation, reporting  # numba, TA-Lib: seconds that only a worker spends
+    from signals import features
 
     run = held.row
     assert run.model is not None
@@ -223,6 +248,10 @@ def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     result = kernel.simulate(bars, candidates, preparation.specs(markets), rules)
     tell("Counting", 0.95)
     report = reporting.report(run, markets, prepared, bars, candidates, result, template, profile)
+    warm_up_bars = features.WARMUP_BARS + ensemble.lookback - 1
+    frames = [item.frame for item in prepared]
+    series = reproduction.data_hashes(markets, frames, bitcoin, start_ms=start_ms, warm_up_bars=warm_up_bars)
+    report = report._replace(params=report.params | reproduction.configuration(run, markets, series))
     _store(held, markets, bars, candidates, result, report)
 
 
@@ -238,6 +267,9 @@ def _store(
     trades = _trade_rows(run, markets, bars, candidates, result.trades)
     with transaction.atomic():
         held.finish(
+            data_hash=reproduction.data_hash(report.params["data"]),
+            code_version=report.params["code_version"],
+            comparison=reproduction.compare(run.repeats, report.params, trades) if run.repeats else {},
             start_ms=int(result.times[0]),
             end_ms=int(result.times[-1]) + TIMEFRAME_MS[run.timeframe],
             metrics=report.metrics,

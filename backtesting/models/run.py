@@ -34,6 +34,15 @@ class BacktestRun(Job):
         default=dict, blank=True, help_text="{timestamps: [ms], equity: [...], drawdown_pct: [...]}, thinned for the chart."
     )
 
+    data_hash = models.CharField(max_length=32, blank=True, help_text="BLAKE2b over every candle and funding rate that was read.")
+    code_version = models.CharField(max_length=80, blank=True)
+    repeats = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="repetitions", help_text="The run whose settings it repeats exactly."
+    )
+    comparison = models.JSONField(
+        default=dict, blank=True, help_text="Of a repetition: whether its trades are the same, what differs, and what changed since."
+    )
+
     objects = BacktestRunQuerySet.as_manager()
 
     class Meta:

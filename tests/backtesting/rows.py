@@ -2,7 +2,7 @@
 
 from accounts.models import User
 from backtesting.models import BacktestRun, BacktestTrade
-from backtesting.views import LABELS
+from backtesting.views.report import LABELS
 from signals.models import ModelStatus, ModelVersion
 from tests.signals.scenes import BTC
 

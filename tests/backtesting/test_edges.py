@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from backtesting import kernel, runs
 from backtesting.models import BacktestRun
-from backtesting.views import REFUSED
+from backtesting.views.report import REFUSED
 from tests.signals.scenes import BTC, ETH
 
 pytestmark = pytest.mark.django_db

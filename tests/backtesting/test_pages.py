@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from backtesting.models import BacktestRun, BacktestTrade
-from backtesting.views import LABELS
+from backtesting.views.report import LABELS
 from tests.backtesting import rows
 from tests.signals import scenes
 from tests.signals.scenes import BTC

@@ -22,7 +22,14 @@ class Command(BaseCommand):
     help = "Run a backtest of the newest champion on out-of-sample time and print its figures with their span and sample size."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--symbols", required=True, help="comma separated: BTC/USDT:USDT,ETH/USDT:USDT")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--symbols", help="comma separated: BTC/USDT:USDT,ETH/USDT:USDT")
+        what.add_argument(
+            "--rerun",
+            type=int,
+            metavar="ID",
+            help="run a finished backtest exactly again (its model, span and settings; other options but --json and --trades do not count) and compare every trade; exits with 1 when they differ",
+        )
         parser.add_argument("--capital", default="100", help="starting equity in quote currency (default 100)")
         parser.add_argument("--risk-profile", default="medium", help="low, medium or high (default medium)")
         parser.add_argument("--start", default="", help="first day, 2025-01-31 (default: where out-of-sample time begins)")
@@ -37,25 +44,28 @@ class Command(BaseCommand):
         if trades is not None and not trades.absolute().parent.is_dir():
             raise CommandError(f"trades: there is no folder {trades.parent}; create it first")
         try:
-            run = runs.start(
-                None,
-                symbols=[symbol.strip() for symbol in options["symbols"].split(",") if symbol.strip()],
-                capital=options["capital"],
-                risk_profile=options["risk_profile"],
-                start_ms=_day_ms("start", options["start"]),
-                end_ms=_day_ms("end", options["end"]),
-                queue=False,
-            )
-            run = self._execute(run)
+            run = self._execute(_started(options))
         except UserError as error:
             raise CommandError(error.message) from error
         if options["json"]:
-            head = {"id": run.pk, "status": run.status, "capital": float(run.capital), "risk_profile": run.risk_profile}
-            self.stdout.write(json.dumps({**head, **run.metrics}, indent=1))
+            self.stdout.write(json.dumps({**_head(run), **run.metrics}, indent=1))
         else:
             self._table(run)
         if trades is not None:
             self._export(run, trades)
+        if run.comparison:
+            self._compared(run, quiet=options["json"])
+
+    def _compared(self, run: BacktestRun, *, quiet: bool) -> None:
+        """Say whether the trades are the same; raises CommandError when they are not."""
+        seen, first = run.comparison, f"run {run.repeats_id}"
+        if not quiet:
+            for line in [*seen["differences"], *seen["causes"]]:
+                self.stdout.write(line)
+        if not seen["same"]:
+            raise CommandError(f"{seen['differing']} trades differ from those of {first}; run {run.pk} is kept")
+        if not quiet:
+            self.stdout.write(f"Same trades: all {seen['trades'][0]} of {first}.")
 
     def _export(self, run: BacktestRun, path: Path) -> None:
         try:
@@ -96,6 +106,31 @@ class Command(BaseCommand):
             interval = f"{figure['low']:.3g} to {figure['high']:.3g}" if "low" in figure else ""
             table.add_row(name, value, interval, str(figure["n"]))
         console.print(table)
+
+
+def _started(options: dict[str, Any]) -> BacktestRun:
+    """The run that is asked for, not yet executed. Raises UserError, CommandError."""
+    if options["rerun"] is not None:
+        old = BacktestRun.objects.select_related("model", "user").filter(pk=options["rerun"]).first()
+        if old is None:
+            raise CommandError(f"rerun: there is no backtest {options['rerun']}; take an id from the list of backtests")
+        return runs.repeat(old, queue=False)
+    return runs.start(
+        None,
+        symbols=[symbol.strip() for symbol in options["symbols"].split(",") if symbol.strip()],
+        capital=options["capital"],
+        risk_profile=options["risk_profile"],
+        start_ms=_day_ms("start", options["start"]),
+        end_ms=_day_ms("end", options["end"]),
+        queue=False,
+    )
+
+
+def _head(run: BacktestRun) -> dict[str, Any]:
+    """What of a run's row belongs to its JSON."""
+    head: dict[str, Any] = {"id": run.pk, "status": run.status, "capital": float(run.capital), "risk_profile": run.risk_profile}
+    head |= {"data_hash": run.data_hash, "code_version": run.code_version, "seed": run.params.get("seed")}
+    return head | ({"repeats": run.repeats_id, "comparison": run.comparison} if run.comparison else {})
 
 
 def _day_ms(field: str, text: str) -> int | None:

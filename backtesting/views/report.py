@@ -1,0 +1,107 @@
+"""A finished run as its page shows it: figures as people read them, curves, reasons."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+
+from backtesting.models import BacktestRun, BacktestTrade
+from signals import processing
+from traderai.lib import clock
+
+PAGE_SIZE = 25
+TABLE_POINTS = 60
+MOST_REPETITIONS = 10
+
+LABELS = {
+    "hit_rate_tp1": ("Reached TP1", "share"),
+    "win_rate": ("Won after costs", "share"),
+    "profit_factor": ("Profit factor", "number"),
+    "expectancy_pct": ("Expectancy a trade", "percent"),
+    "total_return_pct": ("Total return", "percent"),
+    "buy_and_hold_pct": ("Buy and hold, same span", "percent"),
+    "max_drawdown_pct": ("Deepest drawdown", "fall"),
+    "max_drawdown_days": ("Longest drawdown", "days"),
+    "sharpe": ("Sharpe, daily, a year", "number"),
+    "sortino": ("Sortino, daily, a year", "number"),
+    "final_equity": ("Final equity", "money"),
+    "trades": ("Trades", "count"),
+    "open_at_end": ("Still open at the end", "count"),
+    "fees": ("Fees paid", "money"),
+    "funding": ("Funding", "money"),
+    "exposure_pct": ("Time with a position", "fall"),
+}
+
+REFUSED = {
+    "equity": "no equity was left",
+    "daily_loss": "the day's loss limit was reached",
+    "drawdown": "the drawdown limit was reached",
+    "open_positions": "as many positions as allowed were open",
+    "position": "the market had an open position",
+    "deviation": "the open was far from the decision's price",
+    "size": "the position would have been under the venue's minimum",
+    "margin": "too little margin was free",
+    "price_moved": "the open was beyond the stop or the first target",
+}
+"""Why a signal was not entered, for the kernel's words."""
+
+
+def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
+    """What the template of a finished run needs."""
+    found, curves = run.metrics, run.equity
+    stamps = curves["timestamps"]
+    every = max(1, len(stamps) // TABLE_POINTS)
+    trades = BacktestTrade.objects.filter(run=run).order_by("number")
+    page = Paginator(trades, PAGE_SIZE).get_page(request.GET.get("page"))
+    trade: Any
+    for trade in page:
+        trade.entered_at, trade.left_at = clock.from_ms(trade.entry_ms), clock.from_ms(trade.exit_ms)
+    return {
+        "found": found,
+        "figures": [figure(name, found["metrics"][name], run.currency) for name in LABELS if name in found["metrics"]],
+        "start": clock.from_ms(found["span"]["start_ms"]),
+        "end": clock.from_ms(found["span"]["end_ms"]),
+        "equity_rows": {
+            "equity": [list(row) for row in zip(stamps, curves["equity"], strict=True)],
+            "benchmark": [list(row) for row in zip(stamps, curves["buy_and_hold"], strict=True)],
+        },
+        "judged": [
+            (processing.REJECTION_CODES.get(code, code), count)
+            for code, count in sorted(found["sample"]["judged"].items(), key=lambda item: -item[1])
+        ],
+        "refused": [
+            (REFUSED.get(word, word), count) for word, count in sorted(found["sample"]["refused"].items(), key=lambda item: -item[1])
+        ],
+        "drawdown_rows": [[at, -fall] for at, fall in zip(stamps, curves["drawdown_pct"], strict=True)],
+        "table": [
+            {
+                "at": clock.from_ms(stamps[i]),
+                "equity": curves["equity"][i],
+                "drawdown": curves["drawdown_pct"][i],
+                "hold": curves["buy_and_hold"][i],
+            }
+            for i in range(0, len(stamps), every)
+        ],
+        "page": page,
+        "repetitions": list(run.repetitions.order_by("-pk")[:MOST_REPETITIONS]),
+    }
+
+
+def figure(name: str, found: dict[str, Any], currency: str) -> dict[str, Any]:
+    """One figure as a person reads it: shares in %, intervals beside them, and why there is none."""
+    label, kind = LABELS[name]
+    factor, unit = (
+        (100.0, "%") if kind == "share" else (1.0, {"percent": "%", "fall": "%", "days": "days", "money": currency}.get(kind, ""))
+    )
+    value = None if found["value"] is None else found["value"] * factor
+    interval = f"{found['low'] * factor:.1f} to {found['high'] * factor:.1f}{' %' if unit == '%' else ''}" if "low" in found else ""
+    return {
+        "label": label,
+        "value": value,
+        "unit": unit,
+        "is_signed": kind == "percent",
+        "places": 0 if kind == "count" else 2,
+        "interval": interval,
+        "n": found["n"],
+        "reason": found.get("reason", ""),
+    }
