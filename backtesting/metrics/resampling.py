@@ -15,7 +15,7 @@ LEAST_CLUSTERS = 10
 LEAST_BLOCK_DAYS = 3.0
 """A position lives up to two days, so the results of neighbouring days are not independent."""
 MOST_CELLS = 1_000_000
-LEAST_PATHS, MOST_PATHS, MOST_STEPS = 200, 2_000, 5_000_000
+LEAST_PATHS, MOST_PATHS, MOST_STEPS = 200, 2_000, 2_500_000
 BAND = (0.05, 0.5, 0.95)
 RUIN = 0.5
 _NORMAL = NormalDist()

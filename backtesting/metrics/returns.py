@@ -100,7 +100,7 @@ def value_at_risk_pct(returns: F, tail: float) -> float | None:
     """The loss in % that no more than a share `tail` (0.05, 0.01) of the days exceeded: historical, of one day, without interpolation. A
     negative one is a gain. None for fewer than 1 / tail days, of which not one is that rare."""
     worst = _tail_days(returns, tail)
-    return None if worst is None else float(-np.sort(returns)[int(np.ceil(worst)) - 1] * 100.0)
+    return None if worst is None else float(0.0 - np.sort(returns)[int(np.ceil(worst)) - 1] * 100.0)
 
 
 def expected_shortfall_pct(returns: F, tail: float) -> float | None:
@@ -111,7 +111,7 @@ def expected_shortfall_pct(returns: F, tail: float) -> float | None:
         return None
     ordered, whole = np.sort(returns), int(worst)
     part = (worst - whole) * ordered[whole] if whole < ordered.shape[0] else 0.0
-    return float(-(ordered[:whole].sum() + part) / worst * 100.0)
+    return float(0.0 - (ordered[:whole].sum() + part) / worst * 100.0)
 
 
 def _tail_days(returns: F, tail: float) -> float | None:
@@ -133,8 +133,8 @@ def _day(times: Ints, place: int, returns: F) -> Day:
     return Day((int(times[0]) // DAY_MS + place) * DAY_MS, float(returns[place]) * 100.0)
 
 
-def exposure_pct(held: Ints) -> float | None:
-    """Share of moments with a position open, in %, of how many were open at each, [t]."""
+def exposure_pct(held: Ints | F) -> float | None:
+    """Share of moments with a position open, in %, of how many or how much was open at each, [t]. None without any."""
     return float(np.count_nonzero(held) / held.shape[0] * 100.0) if held.shape[0] else None
 
 
