@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from django.db.models import QuerySet
+
 from backtesting.models import BacktestRun, BacktestTrade
 from traderai.lib import clock, csv_export
 
@@ -17,19 +19,20 @@ COLUMNS = (
 HEADER = ["data", "entered_utc", "left_utc", *COLUMNS]
 
 
-def rows(run: BacktestRun) -> Iterator[list[Any]]:
-    """The trades in order, cells as HEADER names them."""
-    for trade in BacktestTrade.objects.filter(run=run).order_by("number").iterator(chunk_size=1000):
+def rows(run: BacktestRun, trades: QuerySet[BacktestTrade] | None = None) -> Iterator[list[Any]]:
+    """The trades, or these of them, in order, cells as HEADER names them."""
+    wanted = BacktestTrade.objects.filter(run=run).order_by("number") if trades is None else trades
+    for trade in wanted.iterator(chunk_size=1000):
         times = [clock.from_ms(trade.entry_ms).isoformat(), clock.from_ms(trade.exit_ms).isoformat()]
         yield [run.provenance, *times, *(getattr(trade, name) for name in COLUMNS)]
 
 
-def parquet(run: BacktestRun) -> bytes:
-    """The trades as a Parquet file."""
+def parquet(run: BacktestRun, trades: QuerySet[BacktestTrade] | None = None) -> bytes:
+    """The trades, or these of them, as a Parquet file."""
     import pyarrow as pa  # heavy, and only this needs it
     import pyarrow.parquet as pq
 
-    found = list(rows(run))
+    found = list(rows(run, trades))
     columns = {name: [row[i] for row in found] for i, name in enumerate(HEADER)}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")

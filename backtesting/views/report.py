@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest
 
-from backtesting.models import BacktestRun, BacktestTrade
+from backtesting.models import BacktestRun
+from backtesting.views import trades
 from signals import processing
 from traderai.lib import clock
 
-PAGE_SIZE = 25
 TABLE_POINTS = 60
 MOST_REPETITIONS = 10
 
@@ -51,12 +50,7 @@ def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
     found, curves = run.metrics, run.equity
     stamps = curves["timestamps"]
     every = max(1, len(stamps) // TABLE_POINTS)
-    trades = BacktestTrade.objects.filter(run=run).order_by("number")
-    page = Paginator(trades, PAGE_SIZE).get_page(request.GET.get("page"))
-    trade: Any
-    for trade in page:
-        trade.entered_at, trade.left_at = clock.from_ms(trade.entry_ms), clock.from_ms(trade.exit_ms)
-    return {
+    return trades.listing(request.GET, run) | {
         "found": found,
         "figures": [figure(name, found["metrics"][name], run.currency) for name in LABELS if name in found["metrics"]],
         "start": clock.from_ms(found["span"]["start_ms"]),
@@ -82,7 +76,6 @@ def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
             }
             for i in range(0, len(stamps), every)
         ],
-        "page": page,
         "repetitions": list(run.repetitions.order_by("-pk")[:MOST_REPETITIONS]),
     }
 

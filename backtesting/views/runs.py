@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from backtesting import runs
 from backtesting.forms import BacktestForm
 from backtesting.models import BacktestRun
-from backtesting.views import report
+from backtesting.views import report, trades
 from exchanges.models import JobStatus
 from signals.models import ModelVersion
 from traderai.lib.errors import UserError
@@ -50,8 +50,18 @@ def run_new(request: HttpRequest) -> HttpResponse:
 
 
 def run_detail(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Progress, failure or report; the progress alone when htmx asks."""
-    return _progress(request, pk) if wants_fragment(request) else _page(request, pk)
+    """Progress, failure or report; when htmx asks, the list of trades or the progress alone."""
+    if not wants_fragment(request):
+        return _page(request, pk)
+    return _trades(request, pk) if request.htmx.target == trades.FRAGMENT else _progress(request, pk)  # type: ignore[attr-defined]
+
+
+@login_required
+@require_safe
+def _trades(request: HttpRequest, pk: int) -> HttpResponse:
+    run = get_object_or_404(BacktestRun.objects.for_user(request.user), pk=pk, status=JobStatus.DONE)
+    context = {"run": run, "found": run.metrics, **trades.listing(request.GET, run), **trades.own_files(run)}
+    return render(request, "backtesting/_trades.html", context)
 
 
 @require_safe
@@ -71,7 +81,7 @@ def _page(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(BacktestRun.objects.for_user(request.user).select_related("model", "repeats"), pk=pk)
     context: dict[str, Any] = {"run": run, "is_over": not run.is_unfinished}
     if run.status == JobStatus.DONE:
-        context |= report.context(request, run)
+        context |= report.context(request, run) | trades.own_files(run)
     return render(request, "backtesting/detail.html", context)
 
 

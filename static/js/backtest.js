@@ -1,4 +1,4 @@
-// A backtest's report: the equity with its benchmark as a dashed line. Data: {equity: [[time_ms, value], ...], benchmark: [[time_ms, value], ...]}
+// A backtest's report: the list of trades whose order two controls name, and the equity with its benchmark as a dashed line. Data: {equity: [[time_ms, value], ...], benchmark: [[time_ms, value], ...]}
 import { KINDS, equityChart, mount } from "./chart.js";
 import { THEME_CHANGED } from "./theme.js";
 
@@ -24,3 +24,10 @@ for (const figure of document.querySelectorAll("figure[data-backtest-chart]")) {
   figure.dataset.chart = figure.dataset.backtestChart;
   mount(figure);
 }
+
+// A heading changes the order, too: the form, which is not part of what is swapped, follows.
+document.addEventListener("htmx:afterSettle", () => {
+  const select = document.querySelector('form.filters select[name="sort"]');
+  const list = document.getElementById("trades");
+  if (select && list) select.value = list.dataset.sort;
+});
