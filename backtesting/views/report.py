@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from backtesting.models import BacktestRun
-from backtesting.views import trades
+from backtesting.views import tables, trades
 from signals import processing
 from traderai.lib import clock
 
@@ -31,6 +31,22 @@ LABELS = {
     "exposure_pct": ("Time with a position", "fall"),
 }
 
+HEADLINE = (
+    "total_return_pct",
+    "buy_and_hold_pct",
+    "max_drawdown_pct",
+    "sharpe",
+    "profit_factor",
+    "expectancy_pct",
+    "hit_rate_tp1",
+    "win_rate",
+    "trades",
+    "final_equity",
+    "fees",
+    "funding",
+)
+"""What is shown first; the rest of LABELS is a table below."""
+
 REFUSED = {
     "equity": "no equity was left",
     "daily_loss": "the day's loss limit was reached",
@@ -48,43 +64,63 @@ REFUSED = {
 def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
     """What the template of a finished run needs."""
     found, curves = run.metrics, run.equity
-    stamps = curves["timestamps"]
+    stamps, exposure = curves["timestamps"], _exposure(curves)
     every = max(1, len(stamps) // TABLE_POINTS)
-    return trades.listing(request.GET, run) | {
-        "found": found,
-        "figures": [figure(name, found["metrics"][name], run.currency) for name in LABELS if name in found["metrics"]],
-        "start": clock.from_ms(found["span"]["start_ms"]),
-        "end": clock.from_ms(found["span"]["end_ms"]),
-        "equity_rows": {
-            "equity": [list(row) for row in zip(stamps, curves["equity"], strict=True)],
-            "benchmark": [list(row) for row in zip(stamps, curves["buy_and_hold"], strict=True)],
-        },
-        "judged": [
-            (processing.REJECTION_CODES.get(code, code), count)
-            for code, count in sorted(found["sample"]["judged"].items(), key=lambda item: -item[1])
-        ],
-        "refused": [
-            (REFUSED.get(word, word), count) for word, count in sorted(found["sample"]["refused"].items(), key=lambda item: -item[1])
-        ],
-        "drawdown_rows": [[at, -fall] for at, fall in zip(stamps, curves["drawdown_pct"], strict=True)],
-        "table": [
-            {
-                "at": clock.from_ms(stamps[i]),
-                "equity": curves["equity"][i],
-                "drawdown": curves["drawdown_pct"][i],
-                "hold": curves["buy_and_hold"][i],
-            }
-            for i in range(0, len(stamps), every)
-        ],
-        "repetitions": list(run.repetitions.order_by("-pk")[:MOST_REPETITIONS]),
-    }
+    return (
+        trades.listing(request.GET, run)
+        | tables.of_report(found, run.currency)
+        | {
+            "found": found,
+            "headline": [figure(name, found["metrics"][name], run.currency) for name in HEADLINE if name in found["metrics"]],
+            "others": [
+                figure(name, found["metrics"][name], run.currency) for name in LABELS if name in found["metrics"] and name not in HEADLINE
+            ],
+            "start": clock.from_ms(found["span"]["start_ms"]),
+            "end": clock.from_ms(found["span"]["end_ms"]),
+            "equity_rows": {
+                "equity": [list(row) for row in zip(stamps, curves["equity"], strict=True)],
+                "benchmark": [list(row) for row in zip(stamps, curves["buy_and_hold"], strict=True)],
+            },
+            "judged": [
+                (processing.REJECTION_CODES.get(code, code), count)
+                for code, count in sorted(found["sample"]["judged"].items(), key=lambda item: -item[1])
+            ],
+            "refused": [
+                (REFUSED.get(word, word), count) for word, count in sorted(found["sample"]["refused"].items(), key=lambda item: -item[1])
+            ],
+            "drawdown_rows": [[at, -fall] for at, fall in zip(stamps, curves["drawdown_pct"], strict=True)],
+            "exposure_rows": exposure,
+            "table": [
+                {
+                    "at": clock.from_ms(stamps[i]),
+                    "equity": curves["equity"][i],
+                    "drawdown": curves["drawdown_pct"][i],
+                    "hold": curves["buy_and_hold"][i],
+                    "exposure": exposure[i][1] if exposure else None,
+                }
+                for i in range(0, len(stamps), every)
+            ],
+            "repetitions": list(run.repetitions.order_by("-pk")[:MOST_REPETITIONS]),
+        }
+    )
+
+
+def _exposure(curves: dict[str, Any]) -> list[list[float]]:
+    """Open positions in % of the equity by time in ms; empty for runs that did not keep them."""
+    held = curves.get("open_notional")
+    if not held:
+        return []
+    rows = zip(curves["timestamps"], held, curves["equity"], strict=True)
+    return [[at, round(open_ / equity * 100.0, 3) if equity > 0 else 0.0] for at, open_, equity in rows]
 
 
 def figure(name: str, found: dict[str, Any], currency: str) -> dict[str, Any]:
     """One figure as a person reads it: shares in %, intervals beside them, and why there is none."""
     label, kind = LABELS[name]
     factor, unit = (
-        (100.0, "%") if kind == "share" else (1.0, {"percent": "%", "fall": "%", "days": "days", "money": currency}.get(kind, ""))
+        (100.0, "%")
+        if kind == "share"
+        else (1.0, {"percent": "%", "fall": "%", "days": "days", "hours": "h", "money": currency}.get(kind, ""))
     )
     value = None if found["value"] is None else found["value"] * factor
     interval = f"{found['low'] * factor:.1f} to {found['high'] * factor:.1f}{' %' if unit == '%' else ''}" if "low" in found else ""
