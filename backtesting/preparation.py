@@ -27,8 +27,22 @@ STAGES = ("no_history", "abstained", "confidence", "agreement", "net_profit", "e
 """The tests of net_profit.assess in their order."""
 
 
+class Candidates(NamedTuple):
+    """By deciding bar, arrays of length n: side +1, -1 or 0 (none), the plan's prices and its trail's distance, its expectancy in % and the
+    probability behind it."""
+
+    side: NDArray[np.int8]
+    stop: NDArray[np.float64]
+    tp1: NDArray[np.float64]
+    tp2: NDArray[np.float64]
+    tp3: NDArray[np.float64]
+    trail: NDArray[np.float64]
+    expectancy: NDArray[np.float64]
+    probability: NDArray[np.float64]
+
+
 class Prepared(NamedTuple):
-    """One symbol's out-of-sample bars and what the model says at each of them (arrays of the frame's length).
+    """One symbol's out-of-sample bars and what the model says at each of them (arrays of the frame's length), with the plan's unit.
 
     judged: how many bars ended at each of STAGES (their better side counts); bars that became candidates are not in it.
     """
@@ -36,7 +50,8 @@ class Prepared(NamedTuple):
     market: Market
     frame: CandleFrame
     funding: FundingFrame
-    candidates: kernel.Candidates
+    candidates: Candidates
+    unit: NDArray[np.float64]
     judged: dict[str, int]
 
 
@@ -53,7 +68,7 @@ def prepare(
     found = said.candidates
     if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
         found = found._replace(side=np.maximum(found.side, 0))
-    return Prepared(market, history.slice(first, len(history)), funding, found, said.judged)
+    return Prepared(market, history.slice(first, len(history)), funding, found, said.unit, said.judged)
 
 
 class Decided(NamedTuple):
@@ -67,7 +82,7 @@ class Decided(NamedTuple):
     unit: NDArray[np.float64]
     expectancy: NDArray[np.float64]
     ended: NDArray[np.int64]
-    candidates: kernel.Candidates
+    candidates: Candidates
     judged: dict[str, int]
 
 
@@ -112,7 +127,7 @@ def _judge(
     ensemble: TrainedEnsemble,
     template: Template,
     costs: CostModel,
-) -> tuple[kernel.Candidates, NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[Candidates, NDArray[np.float64], NDArray[np.int64]]:
     """The side that passes with the best expectancy at each bar, as the scan chooses it, with its plan; and both sides' expectancy and end
     [m, 2], as Decided has them. hourly -- expected funding of the sides [m, 2], % an hour."""
     n = len(frame)
@@ -148,13 +163,13 @@ def _planned(
     expectancy: NDArray[np.float64],
     probability: NDArray[np.float64],
     plan: PlanConfig,
-) -> kernel.Candidates:
+) -> Candidates:
     """signals.plan.levels for whole arrays; a candidate one of whose levels is not a positive price is none."""
     distance = np.nan_to_num(atr) * side
     stop = close - plan.stop_atr * distance
     tp1, tp2, tp3 = (close + factor * distance for factor in (plan.tp1_atr, plan.tp2_atr, plan.tp3_atr))
     possible = np.minimum.reduce([stop, tp1, tp2, tp3]) > 0.0
-    return kernel.Candidates(
+    return Candidates(
         np.where(possible, side, 0).astype(np.int8), stop, tp1, tp2, tp3, plan.trail_atr * np.nan_to_num(atr), expectancy, probability
     )
 
@@ -169,33 +184,26 @@ def bitcoin_for(markets: Sequence[Market], start_ms: int, end_ms: int | None, *,
     return frame if len(frame) else None
 
 
-def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Candidates]:
-    """All symbols in one order of time."""
-    bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
-    timestamp = np.concatenate([item.frame.timestamp for item in prepared])
-    symbol = np.concatenate([np.full(len(item.frame), number, np.int64) for number, item in enumerate(prepared)])
-    order = np.lexsort((symbol, timestamp))
-    place = np.empty_like(order)
-    place[order] = np.arange(order.shape[0])
-    before, offset = np.full(order.shape[0], -1, np.int64), 0
-    for item in prepared:
-        own = np.arange(offset, offset + len(item.frame))
-        follows = np.diff(item.frame.timestamp) == bar_ms
-        before[own[1:][follows]] = place[own[:-1][follows]]
-        offset += len(item.frame)
-
-    def column(name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(item.frame, name) for item in prepared])[order]
-
-    rates, costs = zip(*(funding_rule.by_bar(funding_due(item), item.frame.timestamp, bar_ms) for item in prepared), strict=True)
-    bars = kernel.Bars(
-        timestamp[order], symbol[order], before[order], column("open"), column("high"), column("low"), column("close"),
-        np.concatenate(rates)[order], np.concatenate(costs)[order],
-    )  # fmt: skip
-    candidates = kernel.Candidates(
-        *(np.concatenate(columns)[order] for columns in zip(*(item.candidates for item in prepared), strict=True))
+def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Entries]:
+    """All symbols on one line of time, and what is wanted of each, the best expectancy first."""
+    bars = kernel.join([series(item) for item in prepared])
+    side, unit, expectancy = (
+        np.concatenate(columns)
+        for columns in zip(*((item.candidates.side, item.unit, item.candidates.expectancy) for item in prepared), strict=True)
     )
-    return bars, candidates
+    return bars, kernel.entries_of(bars, side, np.nan_to_num(unit), expectancy)
+
+
+def series(item: Prepared) -> kernel.Series:
+    """One symbol's bars as the kernel takes them, with what funding falls due with each."""
+    frame, due = item.frame, funding_due(item)
+    paying = funding_rule.paying_bar(due.timestamp, frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
+    paid = paying < len(frame)
+    row = paying[paid]
+    return kernel.Series(
+        frame.timestamp, frame.open, frame.high, frame.low, frame.close, frame.volume,
+        due_row=row, due_price=frame.open[row], due_rate=due.rate[paid], due_cost=due.cost[paid],
+    )  # fmt: skip
 
 
 def funding_due(item: Prepared) -> funding_rule.Due:
@@ -205,21 +213,24 @@ def funding_due(item: Prepared) -> funding_rule.Due:
     return funding_rule.due(item.funding, start_ms=start_ms, end_ms=end_ms, hourly_cost=item.market.default_funding)
 
 
-def specs(markets: Sequence[Market]) -> kernel.Specs:
+def specs(markets: Sequence[Market]) -> list[kernel.Spec]:
     """What the venue asks of each symbol."""
-    return kernel.Specs(
-        np.array([float(market.step_size) for market in markets]),
-        np.array([float(market.min_notional) for market in markets]),
-        np.array([market.max_leverage for market in markets], np.int64),
-        np.array([0.0 if market.is_cash else market.maintenance_margin_pct / 100.0 for market in markets]),
-        np.array([market.costs.fee_rate(maker=True) for market in markets]),
-        np.array([market.costs.fee_rate(maker=False) for market in markets]),
-    )
+    return [
+        kernel.Spec(
+            step_size=float(market.step_size),
+            tick=float(market.tick_size),
+            min_notional=float(market.min_notional),
+            max_leverage=market.max_leverage,
+            maker=market.costs.fee_rate(maker=True),
+            taker=market.costs.fee_rate(maker=False),
+            tiers=() if market.is_cash else (kernel.Tier(0.0, market.maintenance_margin_pct / 100.0),),
+        )
+        for market in markets
+    ]
 
 
-def rules(capital: float, profile: RiskProfile, template: Template, costs: CostModel) -> kernel.Rules:
-    """The profile's limits and the template's plan as the kernel takes them."""
-    plan = template.plan
+def rules(capital: float, profile: RiskProfile, plan: PlanConfig, costs: CostModel) -> kernel.Rules:
+    """The profile's limits and the plan as the kernel takes them."""
     return kernel.Rules(
         capital=capital,
         risk_pct=profile.risk_per_trade_pct,
@@ -230,6 +241,11 @@ def rules(capital: float, profile: RiskProfile, template: Template, costs: CostM
         max_drawdown_pct=profile.max_drawdown_pct,
         slippage=costs.slippage_bps * 1e-4,
         stop_cost_pct=costs.stop_cost_pct(hours=plan.max_hold_hours),
+        stop=plan.stop_atr,
+        tp1=plan.tp1_atr,
+        tp2=plan.tp2_atr,
+        tp3=plan.tp3_atr,
+        trail=plan.trail_atr,
         share1=plan.shares[0],
         share2=plan.shares[1],
         share3=plan.shares[2],

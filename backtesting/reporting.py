@@ -11,6 +11,7 @@ from backtesting import kernel, metrics, preparation
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.preparation import Prepared
+from exchanges.exits import END_OF_DATA
 from exchanges.models import JobStatus, Market, Provenance
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
@@ -40,7 +41,6 @@ def report(
     markets: Sequence[Market],
     prepared: Sequence[Prepared],
     bars: kernel.Bars,
-    candidates: kernel.Candidates,
     result: kernel.Result,
     template: Template,
     profile: RiskProfile,
@@ -59,6 +59,7 @@ def report(
     histories = [History(item.frame.timestamp, item.frame.open, item.frame.close) for item in prepared]
     hold = metrics.buy_and_hold(result.times, histories, capital)
     n, left_open = _counts(trades)
+    probability = np.concatenate([item.candidates.probability for item in prepared])
     figures = _figures(bars, trades, result, capital, hold)
     costs = markets[0].costs
     found = {
@@ -66,8 +67,8 @@ def report(
         "sample": {
             "trades": n,
             "open_at_end": left_open,
-            "bars": int(bars.timestamp.shape[0]),
-            "candidates": int(np.count_nonzero(candidates.side)),
+            "bars": int(bars.at.shape[0]),
+            "candidates": sum(int(np.count_nonzero(item.candidates.side)) for item in prepared),
             "judged": _summed([item.judged for item in prepared]),
             "signals": result.signals,
             "refused": result.refused,
@@ -81,7 +82,7 @@ def report(
         "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
         "metrics": {name: {**figure, "start": span["start"], "end": span["end"]} for name, figure in figures.items()},
         "notes": _notes(run),
-        "checks": _checks(run, prepared, bars, candidates, trades, bar_ms),
+        "checks": _checks(run, prepared, bars, probability, trades, bar_ms),
     }
     params = {
         "template": template.slug,
@@ -100,7 +101,7 @@ def _summed(parts: Sequence[dict[str, int]]) -> dict[str, int]:
 
 def _counts(trades: kernel.Trades) -> tuple[int, int]:
     """(closed by the plan, closed only because the data ended)"""
-    left_open = int((trades.reason == kernel.END_OF_DATA).sum())
+    left_open = int((trades.reason == END_OF_DATA).sum())
     return int(trades.reason.shape[0]) - left_open, left_open
 
 
@@ -119,7 +120,7 @@ def _figures(
 ) -> dict[str, dict[str, Any]]:
     """Rates and means are over positions that their plan closed; money is over all, those closed at the last close included."""
     n, left_open = _counts(trades)
-    is_closed = trades.reason != kernel.END_OF_DATA
+    is_closed = trades.reason != END_OF_DATA
     pnl, notional, tps = trades.pnl[is_closed], (trades.qty * trades.entry)[is_closed], trades.tps[is_closed]
     entered, hit, won = trades.entered[is_closed], tps >= 1, pnl > 0
     expectancy = metrics.expectancy_interval(pnl, notional, _independent(pnl / notional, bars, entered))
@@ -192,20 +193,20 @@ def _compared(run: BacktestRun, start_ms: int, end_ms: int) -> int:
     return tried.filter(model__scope=run.model.scope).exclude(model=run.model).values("model").distinct().count()
 
 
-def _claim(bars: kernel.Bars, candidates: kernel.Candidates, trades: kernel.Trades) -> tuple[bool, str]:
+def _claim(bars: kernel.Bars, probability: NDArray[np.float64], trades: kernel.Trades) -> tuple[bool, str]:
     """Whether the chance of TP1 that the model gave these positions lies within the interval of how often they reached it."""
-    closed = trades.reason != kernel.END_OF_DATA
+    closed = trades.reason != END_OF_DATA
     hit = trades.tps[closed] >= 1
     seen = _rate_interval(hit, bars, trades.entered[closed])
     if seen is None:
         return True, "no trades"
-    claimed = float(candidates.probability[trades.decided[closed]].mean())
+    claimed = float(probability[trades.decided[closed]].mean())
     detail = f"TP1 was given {claimed:.1%} on average and reached by {hit.mean():.1%} of {hit.size} (95 % interval {seen.low:.1%} to {seen.high:.1%})"
     return seen.low <= claimed <= seen.high, detail
 
 
 def _checks(
-    run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, candidates: kernel.Candidates, trades: kernel.Trades, bar_ms: int
+    run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, probability: NDArray[np.float64], trades: kernel.Trades, bar_ms: int
 ) -> list[dict[str, str]]:
     """Verdicts with their numbers (fill timing, ambiguous bars, gaps, zero volume, selection, calibration, sample, concentration)."""
     assert run.model is not None
@@ -220,9 +221,9 @@ def _checks(
     perpetual = [item for item in prepared if not item.market.is_cash]
     unknown = sum(int((preparation.funding_due(item).cost > 0.0).sum()) for item in perpetual)
     charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
-    others = _compared(run, int(bars.timestamp[0]), int(bars.timestamp[-1]) + bar_ms)
+    others = _compared(run, int(bars.times[0]), int(bars.times[-1]) + bar_ms)
     flattery = ", and the better of several is flattered by its luck" if others else ""
-    is_kept, told = _claim(bars, candidates, trades)
+    is_kept, told = _claim(bars, probability, trades)
 
     def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
         return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}

@@ -28,6 +28,8 @@ from traderai.lib.events import send_after_commit
 from traderai.lib.jobs import UNFINISHED, Claim, Withdrawn
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from backtesting import kernel, reporting
 
 log = structlog.get_logger(__name__)
@@ -243,28 +245,29 @@ def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
         tell(f"Asking the model about {market.symbol} ({number + 1} of {len(markets)})", 0.8 * number / len(markets))
         prepared.append(preparation.prepare(market, ensemble, template, start_ms=start_ms, end_ms=end_ms, bitcoin=bitcoin))
     tell("Simulating (the first run on a machine compiles for some seconds)", 0.8)
-    bars, candidates = preparation.merge(prepared)
-    rules = preparation.rules(float(run.capital), profile, template, markets[0].costs)
-    result = kernel.simulate(bars, candidates, preparation.specs(markets), rules)
+    bars, entries = preparation.merge(prepared)
+    rules = preparation.rules(float(run.capital), profile, ensemble.plan, markets[0].costs)
+    result = kernel.simulate(bars, entries, preparation.specs(markets), rules)
     tell("Counting", 0.95)
-    report = reporting.report(run, markets, prepared, bars, candidates, result, template, profile)
+    report = reporting.report(run, markets, prepared, bars, result, template, profile)
     warm_up_bars = features.WARMUP_BARS + ensemble.lookback - 1
     frames = [item.frame for item in prepared]
     series = reproduction.data_hashes(markets, frames, bitcoin, start_ms=start_ms, warm_up_bars=warm_up_bars)
     report = report._replace(params=report.params | reproduction.configuration(run, markets, series))
-    _store(held, markets, bars, candidates, result, report)
+    probability = np.concatenate([item.candidates.probability for item in prepared])
+    _store(held, markets, bars, probability, result, report)
 
 
 def _store(
     held: Claim[BacktestRun],
     markets: Sequence[Market],
     bars: "kernel.Bars",
-    candidates: "kernel.Candidates",
+    probability: "NDArray[np.float64]",
     result: "kernel.Result",
     report: "reporting.Report",
 ) -> None:
     run = held.row
-    trades = _trade_rows(run, markets, bars, candidates, result.trades)
+    trades = _trade_rows(run, markets, bars, probability, result.trades)
     with transaction.atomic():
         held.finish(
             data_hash=reproduction.data_hash(report.params["data"]),
@@ -281,24 +284,25 @@ def _store(
 
 
 def _trade_rows(
-    run: BacktestRun, markets: Sequence[Market], bars: "kernel.Bars", candidates: "kernel.Candidates", trades: "kernel.Trades"
+    run: BacktestRun, markets: Sequence[Market], bars: "kernel.Bars", probability: "NDArray[np.float64]", trades: "kernel.Trades"
 ) -> list[BacktestTrade]:
     from exchanges.exits import REASONS  # numba
 
-    order = np.lexsort((trades.symbol, trades.entered))
+    timestamp = bars.timestamp
+    order = np.lexsort((trades.symbol, timestamp[trades.entered]))
     rows = []
     for number, i in enumerate(order.tolist(), start=1):
         notional = float(trades.qty[i] * trades.entry[i])
-        probability = float(candidates.probability[trades.decided[i]])
+        chance = float(probability[trades.decided[i]])
         rows.append(
             BacktestTrade(
                 run=run,
                 number=number,
                 symbol=markets[int(trades.symbol[i])].symbol,
                 side="long" if trades.side[i] > 0 else "short",
-                signal_ms=int(bars.timestamp[trades.decided[i]]),
-                entry_ms=int(bars.timestamp[trades.entered[i]]),
-                exit_ms=int(bars.timestamp[trades.left[i]]),
+                signal_ms=int(timestamp[trades.decided[i]]),
+                entry_ms=int(timestamp[trades.entered[i]]),
+                exit_ms=int(timestamp[trades.left[i]]),
                 entry_price=float(trades.entry[i]),
                 exit_price=float(trades.exit[i]),
                 qty=float(trades.qty[i]),
@@ -311,7 +315,7 @@ def _trade_rows(
                 funding=float(trades.funding[i]),
                 pnl=float(trades.pnl[i]),
                 pnl_pct=float(trades.pnl[i]) / notional * 100.0,
-                probability=probability if math.isfinite(probability) else None,
+                probability=chance if math.isfinite(chance) else None,
             )
         )
     return rows

@@ -22,6 +22,7 @@ from exchanges.models import (
 from exchanges.order_states import TERMINAL, OrderMove
 from exchanges.order_states import move as next_state
 from exchanges.ports import EntryPlan, VenueFill
+from exchanges.risk.liquidation import liquidation_price
 from traderai.lib import clock
 from traderai.lib.events import send_after_commit
 
@@ -106,7 +107,7 @@ def _open(account: TradingAccount, order: Order, fill: VenueFill) -> None:
         tp3=price("tp3"),
         trail_distance=precision.exact(plan["trail_distance"]),
         best_price=fill.price,
-        liquidation_price=_liquidation_price(order, fill.price, 1 if side == PositionSide.LONG else -1),
+        liquidation_price=_liquidation_price(order, fill, 1 if side == PositionSide.LONG else -1),
         mark_price=fill.price,
         marked_at=at,
         last_bar_ms=fill.ts_ms // bar_ms * bar_ms - bar_ms,  # the bar it was filled in is the first one its exits see
@@ -163,10 +164,10 @@ def _save_position(position: Position) -> None:
     send_after_commit(events.position_changed, position_id=position.pk, user_id=position.account.user_id)
 
 
-def _liquidation_price(order: Order, entry: Decimal, sign: int) -> Decimal | None:
-    """Isolated margin: entry * (1 - sign * (1/leverage - maintenance)). None where it cannot be reached."""
+def _liquidation_price(order: Order, fill: VenueFill, sign: int) -> Decimal | None:
+    """Of a position with isolated margin in the first maintenance tier. None where it cannot be reached."""
     if order.market.is_cash:
         return None
-    room = Decimal(1) / order.leverage - precision.exact(order.market.maintenance_margin_pct) / 100
-    price = entry * (1 - sign * room)
-    return precision.to_tick(price, order.market.tick_size) if price > 0 else None
+    rate = order.market.maintenance_margin_pct / 100.0
+    price = liquidation_price(sign, float(fill.price), float(fill.qty), order.leverage, rate, 0.0)
+    return precision.to_tick(precision.exact(price), order.market.tick_size) if price > 0.0 else None

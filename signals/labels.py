@@ -6,10 +6,10 @@ The plan's own barriers (stop, TP1, 48 h) are replayed with exchanges.exits.step
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from exchanges import funding as funding_rule
+from exchanges.compiled import njit
 from exchanges.costs import CostModel
 from exchanges.exits import TAKE_PROFIT_1, ExitPlan, opening_state, step
 from exchanges.ports import CandleFrame, FundingFrame

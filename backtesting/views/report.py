@@ -56,7 +56,9 @@ REFUSED = {
     "deviation": "the open was far from the decision's price",
     "size": "the position would have been under the venue's minimum",
     "margin": "too little margin was free",
+    "correlation": "too much was open in markets that move with it",
     "price_moved": "the open was beyond the stop or the first target",
+    "unfilled": "the price never traded through the limit",
 }
 """Why a signal was not entered, for the kernel's words."""
 

@@ -7,7 +7,7 @@ Fixed fractional sizing: the loss at the stop, costs included, is at most `risk_
 from math import ceil, floor
 from typing import NamedTuple
 
-from numba import njit
+from exchanges.compiled import njit
 
 
 class Size(NamedTuple):
@@ -48,4 +48,21 @@ def fixed_fractional(
     if qty <= 0.0 or notional < min_notional:
         return Size(0.0, 1, 0.0)
     leverage = max(1, min(safe_leverage, ceil(notional / margin_cap - 1e-9)))
+    return Size(qty, leverage, notional / leverage)
+
+
+@njit(cache=True)
+def fixed_notional(
+    equity: float, entry: float, notional_pct: float, max_margin_pct: float, max_leverage: int, step_size: float, min_notional: float
+) -> Size:
+    """A position of `notional_pct` of equity, whatever its stop, with the least whole leverage that fits it into the margin cap."""
+    if equity <= 0.0 or entry <= 0.0:
+        return Size(0.0, 1, 0.0)
+    margin_cap = equity * max_margin_pct / 100.0
+    notional = min(equity * notional_pct / 100.0, margin_cap * max_leverage)
+    qty = floor(notional / entry / step_size + 1e-9) * step_size
+    notional = qty * entry
+    if qty <= 0.0 or notional < min_notional:
+        return Size(0.0, 1, 0.0)
+    leverage = max(1, min(max_leverage, ceil(notional / margin_cap - 1e-9)))
     return Size(qty, leverage, notional / leverage)

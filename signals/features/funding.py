@@ -1,9 +1,9 @@
 """What holding a perpetual costs. A rate is known from its boundary on; where none is known for a day, the values are 0 and funding_known says so."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from exchanges.compiled import njit
 from signals.features.spec import Array, FeatureSpec, Inputs
 
 DAY_MS = 86_400_000

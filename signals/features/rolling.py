@@ -5,8 +5,8 @@ The first w - 1 results are NaN. Sums may be reordered (SIMD), always in the sam
 """
 
 import numpy as np
-from numba import njit
 
+from exchanges.compiled import njit
 from signals.features.spec import Array
 
 REORDER = {"reassoc", "contract"}

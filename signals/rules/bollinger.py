@@ -1,9 +1,9 @@
 """Closes that come back into a band of standard deviations around their mean."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from exchanges.compiled import njit
 from signals.features import rolling
 from signals.rules.histories import EQUAL
 

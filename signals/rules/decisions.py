@@ -4,7 +4,6 @@ Compiled leaves release the interpreter's lock, so plain threads share the work:
 using one, or that calls them from two threads, and Celery's workers and the web process do both.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exchanges.compiled import cores
 from signals.rules.histories import unbroken
 from signals.rules.spec import RuleStrategy
 
@@ -57,11 +57,6 @@ def decide(strategy: RuleStrategy, high: F, low: F, close: F, params: ArrayLike,
     counts, rows, sides = zip(*parts, strict=True) if parts else ((), (), ())
     ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]))
     return Decisions(ends, np.concatenate([np.zeros(0, np.int64), *rows]), np.concatenate([np.zeros(0, np.int8), *sides]))
-
-
-def cores() -> int:
-    """How many threads may compute here."""
-    return int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
 @cache

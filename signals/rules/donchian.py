@@ -1,8 +1,9 @@
 """Closes that leave the channel of the highs and lows of the bars before them."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from exchanges.compiled import njit
 
 F = NDArray[np.float64]
 

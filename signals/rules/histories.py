@@ -1,8 +1,9 @@
 """What the compiled leaves share: where a market's history is unbroken, and when two prices count as equal."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from exchanges.compiled import njit
 
 EQUAL = 2e-11
 """Of a price: averages that are closer than this differ by rounding alone, so one is neither over nor under the other."""

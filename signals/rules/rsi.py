@@ -1,8 +1,9 @@
 """Wilder's relative strength index coming back from an extreme."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from exchanges.compiled import njit
 
 F = NDArray[np.float64]
 

@@ -1,9 +1,9 @@
 """Crosses of two simple moving averages of the close, found on running sums that all combinations share."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from exchanges.compiled import njit
 from signals.rules.histories import EQUAL
 
 BLOCK = 2048

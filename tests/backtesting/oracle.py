@@ -44,6 +44,8 @@ def stop_first(held, at, bar, shares):
         return [(None, o, "time", False)]
     worst, best = (low, high) if side > 0 else (high, low)
     liquidated = held.liquidation > 0 and (worst <= held.liquidation if side > 0 else worst >= held.liquidation)
+    if held.liquidation > 0 and (o <= held.liquidation if side > 0 else o >= held.liquidation):
+        return [(None, held.liquidation, "liquidation", False)]
     if liquidated and (held.liquidation >= held.stop if side > 0 else held.liquidation <= held.stop):
         return [(None, held.liquidation, "liquidation", False)]
     if worst <= held.stop if side > 0 else worst >= held.stop:
@@ -131,8 +133,8 @@ class Oracle:
         reference, opened = self.bars[symbol][number - 1][4], self.bars[symbol][number][1]
         if abs(opened / reference - 1) > 0.05:
             return "deviation"
-        cap = min(rules.max_leverage, specs.max_leverage[symbol])
-        qty, leverage = size(equity, reference, stop, rules, cap, specs.step_size[symbol], specs.min_notional[symbol])
+        cap = min(rules.max_leverage, specs[symbol].max_leverage)
+        qty, leverage = size(equity, reference, stop, rules, cap, specs[symbol].step_size, specs[symbol].min_notional)
         if qty <= 0:
             return "size"
         free = self.balance + min(0, equity - self.balance) - sum(held.margin for held in self.held.values())
@@ -141,13 +143,13 @@ class Oracle:
         price = opened * (1 + side * rules.slippage)
         if not min(stop, tp1) < price < max(stop, tp1):
             return "price_moved"
-        keep = specs.maintenance[symbol]
-        liquidation = max(0.0, price * (1 - side * (1 / leverage - keep))) if keep > 0 else 0.0
+        keep = specs[symbol].tiers[0].rate if specs[symbol].tiers else 0
+        liquidation = max(0.0, price * (side - 1 / leverage) / (side - keep)) if keep > 0 else 0.0
         deadline = self.at(number) + rules.max_hold_ms
         held = Held(symbol, side, plan[1:6], number, qty, price, leverage, qty * price / leverage, liquidation, deadline)
         held.left, held.stop, held.best, held.mark = qty, stop, price, price
         self.held[symbol] = held
-        self.pay_fee(held, qty * price * specs.taker[symbol])
+        self.pay_fee(held, qty * price * specs[symbol].taker)
         return ""
 
     def pay_fee(self, held, fee):
@@ -176,21 +178,23 @@ class Oracle:
     def exit(self, held, share, price, reason, rests, number):
         qty = held.left
         if share is not None:
-            step, is_spot = self.specs.step_size[held.symbol], self.specs.maintenance[held.symbol] == 0
-            least = self.specs.min_notional[held.symbol] / price if is_spot else 0
+            spec = self.specs[held.symbol]
+            step, least = spec.step_size, 0 if spec.tiers else spec.min_notional / price
             held.share_left -= share
             stays = math.ceil(held.share_left * held.qty / step - 1e-9) * step
             qty = round((held.left - stays) / step) * step
             if qty < least or stays < least:
                 qty = 0
         if qty > 0:
-            got = price if rests else price * (1 - held.side * self.rules.slippage)
+            got = price if rests or reason == "liquidation" else price * (1 - held.side * self.rules.slippage)
             gain = held.side * (got - held.entry) * qty
             self.balance += gain
             held.pnl += gain
             held.left -= qty
             held.fills.append((qty, got))
-            self.pay_fee(held, qty * got * (self.specs.maker if rests else self.specs.taker)[held.symbol])
+            spec = self.specs[held.symbol]
+            fee = spec.maker if rests else spec.taker + (spec.liquidation_fee if reason == "liquidation" else 0)
+            self.pay_fee(held, qty * got * fee)
         if share is None:
             del self.held[held.symbol]
             self.trades.append((held, number, reason))

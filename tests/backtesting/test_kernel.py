@@ -1,12 +1,13 @@
 """The simulation against tables worked out by hand."""
 
+import numpy as np
 import pytest
 
 from backtesting import kernel
 from exchanges import exits
-from tests.backtesting.tables import BAR_MS, FREE, START_MS, make_bars, make_candidates, make_rules, make_specs
+from tests.backtesting.tables import BAR_MS, FREE, START_MS, make_bars, make_entries, make_rules, make_series, make_specs, run
 
-LONG = (1, 98.0, 102.0, 104.0, 106.0, 1.5)
+LONG, SHORT = 1, -1
 FLAT = (100.0, 100.5, 99.5, 100.0)
 
 
@@ -16,7 +17,7 @@ def reasons(result):
 
 def test_it_fills_at_the_next_open_and_takes_the_ladder():
     bars = make_bars([FLAT, (100.4, 103.0, 100.0, 102.8), (102.8, 105.0, 102.7, 104.8), (104.8, 107.0, 104.7, 106.5)])
-    result = kernel.simulate(bars, make_candidates(4, {0: LONG}), make_specs(**FREE), make_rules())
+    result = run(bars, {0: LONG})
     trade = result.trades
     assert reasons(result) == ["tp3"]
     assert (trade.decided[0], trade.entered[0], trade.left[0], trade.tps[0]) == (0, 1, 3, 3)
@@ -31,7 +32,7 @@ def test_it_fills_at_the_next_open_and_takes_the_ladder():
 
 def test_it_pays_fees_by_liquidity_and_slips_only_what_takes():
     bars = make_bars([FLAT, (100.0, 102.5, 99.9, 102.0), (102.0, 102.1, 97.0, 97.5)])
-    result = kernel.simulate(bars, make_candidates(3, {0: LONG}), make_specs(), make_rules(slippage=0.0003))
+    result = run(bars, {0: LONG}, specs=make_specs(), rules=make_rules(slippage=0.0003))
     entry = 100 * 1.0003
     stop = max(102.5 - 1.5, entry)  # trailed from the high of the TP1 bar
     left = stop * (1 - 0.0003)
@@ -45,42 +46,41 @@ def test_it_pays_fees_by_liquidity_and_slips_only_what_takes():
 def test_it_skips_an_entry_beyond_stop_or_target():
     for opened in (97.9, 102.1):
         bars = make_bars([FLAT, (opened, 103.0, 97.0, 100.0), FLAT])
-        assert kernel.simulate(bars, make_candidates(3, {0: LONG}), make_specs(), make_rules()).trades.pnl.shape == (0,)
+        assert run(bars, {0: LONG}, specs=make_specs()).trades.pnl.shape == (0,)
 
 
 def test_it_does_not_enter_across_a_gap():
     bars = make_bars([FLAT, FLAT, FLAT], times=[0, 2, 3])
-    assert kernel.simulate(bars, make_candidates(3, {0: LONG}), make_specs(), make_rules()).trades.pnl.shape == (0,)
+    assert run(bars, {0: LONG}, specs=make_specs()).trades.pnl.shape == (0,)
 
 
 def test_it_can_be_stopped_in_the_bar_of_its_entry():
     bars = make_bars([FLAT, (100.0, 103.0, 97.0, 100.0)])
-    result = kernel.simulate(bars, make_candidates(2, {0: LONG}), make_specs(**FREE), make_rules())
+    result = run(bars, {0: LONG})
     assert reasons(result) == ["stop"]
     assert result.trades.pnl[0] == pytest.approx(-20.0)  # exactly the risk
 
 
 def test_it_pays_funding_for_what_is_held_and_nothing_in_the_bar_of_its_entry():
     rows = [FLAT, FLAT, FLAT]
-    long = kernel.simulate(make_bars(rows, funding=[0, 0.001, 0.002]), make_candidates(3, {0: LONG}), make_specs(**FREE), make_rules())
+    long = run(make_bars(rows, funding=[0, 0.001, 0.002]), {0: LONG})
     assert long.trades.funding[0] == pytest.approx(-10 * 100 * 0.002)
-    short = (-1, 102.0, 98.0, 96.0, 94.0, 1.5)
-    got = kernel.simulate(make_bars(rows, funding=[0, 0.001, 0.002]), make_candidates(3, {0: short}), make_specs(**FREE), make_rules())
+    got = run(make_bars(rows, funding=[0, 0.001, 0.002]), {0: SHORT})
     assert got.trades.funding[0] == pytest.approx(10 * 100 * 0.002)
-    cost = kernel.simulate(make_bars(rows, cost=[0, 0.001, 0.002]), make_candidates(3, {0: short}), make_specs(**FREE), make_rules())
+    cost = run(make_bars(rows, cost=[0, 0.001, 0.002]), {0: SHORT})
     assert cost.trades.funding[0] == pytest.approx(-10 * 100 * 0.002)
 
 
 def test_it_closes_what_is_left_at_the_last_close_and_says_so():
     bars = make_bars([FLAT, FLAT, (100.0, 101.0, 99.5, 100.8)])
-    result = kernel.simulate(bars, make_candidates(3, {0: LONG}), make_specs(**FREE), make_rules())
+    result = run(bars, {0: LONG})
     assert reasons(result) == ["end_of_data"]
     assert result.equity[-1] == pytest.approx(result.balance) == pytest.approx(1008.0)
 
 
 def test_it_leaves_at_the_open_after_the_longest_hold():
     bars = make_bars([FLAT] * 6)
-    result = kernel.simulate(bars, make_candidates(6, {0: LONG}), make_specs(**FREE), make_rules(max_hold_ms=2 * BAR_MS))
+    result = run(bars, {0: LONG}, rules=make_rules(max_hold_ms=2 * BAR_MS))
     assert reasons(result) == ["time"]
     assert result.trades.left[0] == 3
 
@@ -88,36 +88,33 @@ def test_it_leaves_at_the_open_after_the_longest_hold():
 def test_it_keeps_one_signal_open_for_its_bars():
     bars = make_bars([FLAT] * 9)
     entries = dict.fromkeys(range(8), LONG)
-    result = kernel.simulate(bars, make_candidates(9, entries), make_specs(**FREE), make_rules(max_hold_ms=BAR_MS))
+    result = run(bars, entries, rules=make_rules(max_hold_ms=BAR_MS))
     assert result.trades.decided.tolist() == [0, 4]
     assert (result.signals, result.refused) == (2, {})
 
 
 def test_it_takes_a_new_signal_once_the_price_has_reached_the_old_ones_stop():
     rows = [FLAT, FLAT, (100.0, 100.5, 98.0, 100.0), FLAT, FLAT]
-    result = kernel.simulate(make_bars(rows), make_candidates(5, {0: LONG, 1: LONG, 2: LONG}), make_specs(**FREE), make_rules())
+    result = run(make_bars(rows), {0: LONG, 1: LONG, 2: LONG})
     assert result.trades.decided.tolist() == [0, 2]
     assert result.trades.left.tolist() == [2, 4]
 
 
 def test_it_lets_a_signal_of_the_other_side_replace_one_but_not_the_position():
-    short = (-1, 102.0, 98.0, 96.0, 94.0, 1.5)
-    result = kernel.simulate(make_bars([FLAT] * 5), make_candidates(5, {0: LONG, 1: short, 2: LONG}), make_specs(**FREE), make_rules())
+    result = run(make_bars([FLAT] * 5), {0: LONG, 1: SHORT, 2: LONG})
     assert result.trades.decided.tolist() == [0]
     assert (result.signals, result.refused) == (3, {"position": 2})
 
 
 def test_it_gives_the_last_place_to_the_best_expectancy():
-    rows = [FLAT] * 6
-    bars = make_bars(rows, symbols=[0, 1, 2] * 2, times=[0, 0, 0, 1, 1, 1])
-    entries = {0: (*LONG, 1.0), 1: (*LONG, 3.0), 2: (*LONG, 2.0)}
-    result = kernel.simulate(bars, make_candidates(6, entries), make_specs(3, **FREE), make_rules(max_open=2))
+    bars = kernel.join([make_series([FLAT] * 2)] * 3)
+    entries = {0: (LONG, 1.0, 1.0), 2: (LONG, 1.0, 3.0), 4: (LONG, 1.0, 2.0)}
+    result = run(bars, entries, rules=make_rules(max_open=2))
     assert sorted(result.trades.symbol.tolist()) == [1, 2]
 
 
 CRASH = (100.0, 100.1, 90.0, 90.0)
-WIDE = (1, 90.5, 109.0, 112.0, 115.0, 1.5)
-AFTER = (1, 88.0, 92.0, 94.0, 96.0, 1.5)
+WIDE = (LONG, 4.75)  # the stop 9.5 below 100
 LOW = (90.0, 90.5, 89.5, 90.0)
 
 
@@ -130,7 +127,7 @@ LOW = (90.0, 90.5, 89.5, 90.0)
 )
 def test_it_opens_nothing_at_the_limits_of_loss(rules, word):
     bars = make_bars([FLAT, CRASH, LOW, LOW])
-    result = kernel.simulate(bars, make_candidates(4, {0: WIDE, 2: AFTER}), make_specs(**FREE), make_rules(**rules))
+    result = run(bars, {0: WIDE, 2: LONG}, rules=make_rules(**rules))
     assert result.trades.pnl.tolist() == pytest.approx([-119.7], abs=0.5)
     assert result.refused == {word: 1}
 
@@ -139,47 +136,43 @@ def test_it_trades_again_on_the_next_day():
     late = START_MS + kernel.DAY_MS - 2 * BAR_MS
     bars = make_bars([FLAT, CRASH, LOW, LOW], start_ms=late)
     risky = make_rules(risk_pct=12.0, max_margin_pct=100.0)
-    result = kernel.simulate(bars, make_candidates(4, {0: WIDE, 2: AFTER}), make_specs(**FREE), risky)
+    result = run(bars, {0: WIDE, 2: LONG}, rules=risky)
     assert result.trades.decided.tolist() == [0, 2]
 
 
 def test_it_refuses_what_the_venue_would():
-    bars, entry = make_bars([FLAT, FLAT]), make_candidates(2, {0: LONG})
+    bars, entry = make_bars([FLAT, FLAT]), {0: LONG}
     for specs in (make_specs(min_notional=1000.5, **FREE), make_specs(step=10.5, **FREE)):
-        assert kernel.simulate(bars, entry, specs, make_rules()).refused == {"size": 1}
-    at_the_minimum = kernel.simulate(bars, entry, make_specs(min_notional=1000.0, **FREE), make_rules())
+        assert run(bars, entry, specs=specs).refused == {"size": 1}
+    at_the_minimum = run(bars, entry, specs=make_specs(min_notional=1000.0, **FREE), rules=make_rules())
     assert at_the_minimum.trades.qty.tolist() == pytest.approx([10.0])
 
 
 def test_it_needs_free_margin():
     """Three positions of 40 % margin each: the third does not fit."""
-    bars = make_bars([FLAT] * 6, symbols=[0, 1, 2] * 2, times=[0, 0, 0, 1, 1, 1])
+    bars = kernel.join([make_series([FLAT] * 2)] * 3)
     rules = make_rules(risk_pct=8.0, max_margin_pct=40.0)
-    result = kernel.simulate(bars, make_candidates(6, dict.fromkeys((0, 1, 2), LONG)), make_specs(3, **FREE), rules)
+    result = run(bars, dict.fromkeys((0, 2, 4), LONG), rules=rules)
     assert result.trades.symbol.tolist() == [0, 1]
     assert result.refused == {"margin": 1}
 
 
 def test_it_refuses_an_open_far_from_the_reference():
-    far = (1, 80.0, 120.0, 130.0, 140.0, 5.0)
-    result = kernel.simulate(
-        make_bars([FLAT, (105.2, 106.0, 105.0, 105.5)]), make_candidates(2, {0: far}), make_specs(**FREE), make_rules()
-    )
+    result = run(make_bars([FLAT, (105.2, 106.0, 105.0, 105.5)]), {0: (LONG, 10.0)})
     assert result.refused == {"deviation": 1}
 
 
 def test_it_leaves_a_share_below_one_step_to_the_next_exit():
     """One coin at steps of one: 30 % and 40 % of it are nothing, so everything leaves at the third target."""
     bars = make_bars([FLAT, (100.0, 103.0, 100.0, 102.8), (102.8, 107.0, 102.7, 106.5)])
-    result = kernel.simulate(bars, make_candidates(3, {0: LONG}), make_specs(step=1.0, **FREE), make_rules(capital=100.0))
+    result = run(bars, {0: LONG}, specs=make_specs(step=1.0, **FREE), rules=make_rules(capital=100.0))
     assert reasons(result) == ["tp3"]
     assert (result.trades.qty[0], result.trades.exit[0], result.trades.pnl[0]) == (1.0, 106.0, 6.0)
 
 
 def test_it_runs_a_short_down_its_ladder_and_trails_it():
-    short = (-1, 102.0, 98.0, 96.0, 94.0, 1.5)
     rows = [FLAT, (100.0, 100.4, 97.5, 97.8), (97.8, 98.2, 95.5, 95.7), (95.7, 97.2, 95.6, 97.0)]
-    result = kernel.simulate(make_bars(rows), make_candidates(4, {0: short}), make_specs(**FREE), make_rules())
+    result = run(make_bars(rows), {0: SHORT})
     assert reasons(result) == ["trail"]
     assert result.trades.tps.tolist() == [2]
     # 3 at 98, 4 at 96, and 3 at the trail 1.5 above the low of 95.5.
@@ -187,17 +180,14 @@ def test_it_runs_a_short_down_its_ladder_and_trails_it():
 
 
 def test_it_fills_a_stop_at_the_open_of_a_gap():
-    result = kernel.simulate(
-        make_bars([FLAT, FLAT, (96.0, 96.5, 95.0, 96.0)]), make_candidates(3, {0: LONG}), make_specs(**FREE), make_rules()
-    )
+    result = run(make_bars([FLAT, FLAT, (96.0, 96.5, 95.0, 96.0)]), {0: LONG})
     assert (reasons(result), result.trades.exit[0]) == (["stop"], 96.0)
 
 
 def test_it_carries_symbols_whose_histories_begin_and_end_apart():
-    rows = [FLAT, FLAT, FLAT, (200.0, 200.5, 199.5, 200.0), (200.0, 201.0, 199.5, 200.5), (200.5, 201.0, 200.0, 201.0)]
-    bars = make_bars(rows, symbols=[0, 0, 0, 1, 1, 1], times=[0, 1, 2, 4, 5, 6])
-    entries = {0: LONG, 3: (1, 196.0, 204.0, 208.0, 212.0, 3.0)}
-    result = kernel.simulate(bars, make_candidates(6, entries), make_specs(2, **FREE), make_rules())
+    later = [(200.0, 200.5, 199.5, 200.0), (200.0, 201.0, 199.5, 200.5), (200.5, 201.0, 200.0, 201.0)]
+    bars = kernel.join([make_series([FLAT] * 3), make_series(later, times=[4, 5, 6])])
+    result = run(bars, {0: LONG, 3: (LONG, 2.0)})
     assert result.trades.symbol.tolist() == [0, 1]
     assert result.trades.left.tolist() == [2, 5]  # each at the last close of its own history
     assert reasons(result) == ["end_of_data"] * 2
@@ -205,12 +195,10 @@ def test_it_carries_symbols_whose_histories_begin_and_end_apart():
 
 
 def test_it_gives_the_place_and_the_margin_of_a_delisted_symbol_to_others():
-    rows = [FLAT, FLAT, FLAT, FLAT, FLAT, FLAT]
-    bars = make_bars(rows, symbols=[0, 1, 0, 1, 1, 1], times=[0, 0, 1, 1, 2, 3])
-    candidates = make_candidates(6, {0: LONG, 4: LONG})  # symbol 0 has no bar after its entry
-    result = kernel.simulate(bars, candidates, make_specs(2, **FREE), make_rules(max_open=1))
+    bars = kernel.join([make_series([FLAT] * 2), make_series([FLAT] * 4)])
+    result = run(bars, {0: LONG, 4: LONG}, rules=make_rules(max_open=1))  # symbol 0 has no bar after its entry
     assert result.trades.symbol.tolist() == [0, 1]
-    assert result.trades.left.tolist() == [2, 5]
+    assert result.trades.left.tolist() == [1, 5]
     assert result.refused == {}
     assert result.equity[-1] == result.balance
 
@@ -218,26 +206,31 @@ def test_it_gives_the_place_and_the_margin_of_a_delisted_symbol_to_others():
 def test_it_is_liquidated_before_a_stop_beyond_the_liquidation_price():
     """The sizing never lets that happen; a venue's maintenance margin far above the assumed one can."""
     bars = make_bars([FLAT, (100.0, 100.1, 97.0, 97.5)])
-    result = kernel.simulate(bars, make_candidates(2, {0: LONG}), make_specs(maintenance=0.09, **FREE), make_rules())
+    result = run(bars, {0: LONG}, specs=make_specs(maintenance=0.09, **FREE), rules=make_rules())
     assert reasons(result) == ["liquidation"]
-    assert result.trades.exit[0] == pytest.approx(99.0)  # 100 * (1 - (1/10 - 9 %))
+    assert result.trades.exit[0] == pytest.approx(90.0 / 0.91)  # of 1,000 the margin is 100: 900 + 10 P = 9 % of 10 P
 
 
 def test_it_refuses_arrays_that_disagree():
     bars = make_bars([FLAT, FLAT])
-    with pytest.raises(ValueError, match="one length"):
-        kernel.simulate(bars, make_candidates(3, {}), make_specs(), make_rules())
+    with pytest.raises(ValueError, match="one value for each bar"):
+        kernel.simulate(bars, make_entries(make_bars([FLAT]), {}), make_specs(), make_rules())
+    with pytest.raises(ValueError, match="one for each symbol"):
+        kernel.simulate(bars, make_entries(bars, {}), make_specs(2), make_rules())
+    with pytest.raises(ValueError, match="bars that exist"):
+        kernel.simulate(bars, make_entries(bars, {1: LONG})._replace(row=np.array([2])), make_specs(), make_rules())
     with pytest.raises(ValueError, match="ordered"):
-        kernel.simulate(bars._replace(timestamp=bars.timestamp[::-1].copy()), make_candidates(2, {}), make_specs(), make_rules())
+        make_bars([FLAT, FLAT], times=[1, 0])
+    with pytest.raises(ValueError, match="one length"):
+        kernel.join([make_series([FLAT, FLAT])._replace(close=np.ones(3))])
 
 
 def test_it_reproduces_a_reference_trade_to_the_last_digit():
     """Accounting of a long as an independent engine books it: exit*amount*(1-fee) - entry*amount*(1+fee) + funding."""
     entry, left, amount, fee, rate = 3421.5, 3380.0, 2.0, 0.0005, 0.0001
     bars = make_bars([(entry,) * 4, (entry, entry, entry, entry), (entry, entry, left, left)], funding=[0, 0, rate])
-    plan = (1, left, 3600.0, 3700.0, 3800.0, 10.0)
     rules = make_rules(capital=amount * (entry - left) / 0.02, max_margin_pct=100.0)
-    result = kernel.simulate(bars, make_candidates(3, {0: plan}), make_specs(step=1.0, maker=fee, taker=fee), rules)
+    result = run(bars, {0: (LONG, (entry - left) / 2)}, specs=make_specs(step=1.0, maker=fee, taker=fee), rules=rules)
     assert result.trades.qty[0] == amount
     expected = left * amount * (1 - fee) - entry * amount * (1 + fee) - amount * rate * entry
     assert result.trades.pnl[0] == pytest.approx(expected, rel=1e-12)

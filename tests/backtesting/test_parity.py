@@ -78,7 +78,7 @@ def test_it_chooses_what_the_scan_chose(moody, settings, symbol, coverage, plan)
 
     seen = []
     for row in reversed(LOOKED_AT):
-        mine = preparation.kernel.Candidates(*(column[row] for column in prepared.candidates))
+        mine = preparation.Candidates(*(column[row] for column in prepared.candidates))
         live = judge_live(version, ensemble, market, template, int(prepared.frame.timestamp[row]))
         if isinstance(live, Refused):
             assert mine.side == 0, (row, live.code)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from backtesting import kernel, preparation
-from backtesting.preparation import Prepared
+from backtesting.preparation import Candidates, Prepared
 from exchanges import candles, execution, exits, paper_accounts, positions
 from exchanges.models import Fill, LedgerEntry, Position
 from exchanges.ports import CandleFrame, EntryPlan, FundingFrame
 from exchanges.risk import profiles
 from signals import strategies
-from tests.backtesting.tables import make_candidates
+from signals.plan import PlanConfig
 from traderai.lib import clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,6 +21,7 @@ START_MS = 1_735_689_600_000  # 2025-01-01T00:00Z
 BAR_MS, HOUR_MS = 900_000, 3_600_000
 CAPITAL = 120.0
 BARS = 260
+STOP, TARGETS, TRAIL = 2.0, (1.2, 2.0, 3.0), 1.2  # in units of 1 % of the price
 SCENES = [("ETH/USDT:USDT", 3000.0), ("AVAX/USDT:USDT", 30.0), ("SOL/USDT", 30.0)]
 """Fine steps; whole coins, so that slices merge; a spot market with its minimum for every order."""
 
@@ -43,10 +44,13 @@ def rates(rng) -> FundingFrame:
     return FundingFrame(at[kept], np.round(rng.normal(1e-4, 3e-4, 8), 8)[kept])
 
 
-def told_by_the_kernel(market, frame, funding, plan, side) -> kernel.Result:
-    entry = (side, plan.stop, plan.tp1, plan.tp2, plan.tp3, plan.trail_distance)
-    item = Prepared(market, frame, funding, make_candidates(len(frame), {1: entry}), {})
-    rules = preparation.rules(CAPITAL, profiles.profile("medium"), strategies.template("ml-ensemble"), market.costs)
+def told_by_the_kernel(market, frame, funding, side, unit) -> kernel.Result:
+    n = len(frame)
+    wanted, nothing = np.zeros(n, np.int8), np.zeros(n)
+    wanted[1] = side
+    item = Prepared(market, frame, funding, Candidates(wanted, *[nothing] * 7), np.full(n, unit), {})
+    plan = PlanConfig(stop_atr=STOP, tp1_atr=TARGETS[0], tp2_atr=TARGETS[1], tp3_atr=TARGETS[2], trail_atr=TRAIL)
+    rules = preparation.rules(CAPITAL, profiles.profile("medium"), plan, market.costs)
     return kernel.simulate(*preparation.merge([item]), preparation.specs([market]), rules)
 
 
@@ -76,10 +80,9 @@ def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed):
     frame, funding = history(rng, symbol, price), rates(rng)
     template = strategies.template("ml-ensemble").plan
     reference = float(frame.close[1])
-    levels = [round(reference * (1 + side * share), 2) for share in (-0.02, 0.012, 0.02, 0.03)]
-    plan = EntryPlan(
-        reference, *levels, round(reference * 0.012, 2), template.max_hold_ms, int(frame.timestamp[1]) + BAR_MS, template.shares
-    )
+    unit = reference * 0.01
+    levels = [reference + side * far * unit for far in (-STOP, *TARGETS)]
+    plan = EntryPlan(reference, *levels, TRAIL * unit, template.max_hold_ms, int(frame.timestamp[1]) + BAR_MS, template.shares)
     if symbol != "SOL/USDT":
         candles.ingest_funding(market, funding, provenance="file")
     else:
@@ -88,7 +91,7 @@ def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed):
     alice.profile.save()
     account = paper_accounts.open_for(alice)
 
-    result = told_by_the_kernel(market, frame, funding, plan, side)
+    result = told_by_the_kernel(market, frame, funding, side, unit)
     trades = result.trades
     position = live_through(account, market, frame, plan, side, rng)
 
@@ -100,12 +103,13 @@ def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed):
     assert float(position.qty_opened) == pytest.approx(trades.qty[0])
     sold = Fill.objects.filter(order__reduce_only=True)
     value = sum(float(fill.qty * fill.price) for fill in sold)
-    to_the_tick = float(position.qty_opened * market.tick_size)
-    assert value == pytest.approx(trades.exit[0] * trades.qty[0], abs=to_the_tick)
-    assert float(position.fees) == pytest.approx(trades.fees[0], rel=1e-4)
-    assert float(position.funding) == pytest.approx(trades.funding[0], abs=1e-7)
-    assert float(position.net_pnl) == pytest.approx(trades.pnl[0], abs=2 * to_the_tick)
+    last_units = 1e-8  # the ledger keeps ten decimals of each booking
+    assert float(position.entry_price) == pytest.approx(trades.entry[0], rel=1e-12)
+    assert value == pytest.approx(trades.exit[0] * trades.qty[0], rel=1e-12)
+    assert float(position.fees) == pytest.approx(trades.fees[0], abs=last_units)
+    assert float(position.funding) == pytest.approx(trades.funding[0], abs=last_units)
+    assert float(position.net_pnl) == pytest.approx(trades.pnl[0], abs=last_units)
     account.refresh_from_db()
-    assert float(account.balance) == pytest.approx(result.balance, abs=2 * to_the_tick)
+    assert float(account.balance) == pytest.approx(result.balance, abs=last_units)
     paid = LedgerEntry.objects.filter(kind="funding")
     assert paid.exists() == (symbol != "SOL/USDT" and position.funding != 0)

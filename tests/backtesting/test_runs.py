@@ -212,14 +212,15 @@ def test_it_charges_stored_funding_and_the_default_outside_of_it(champion):
     ensemble, template = registry.load(champion), strategies.template("ml-ensemble")
     prepared = preparation.prepare(market, ensemble, template, start_ms=first, end_ms=None, bitcoin=None)
     bars, _ = preparation.merge([prepared])
-    charged = bars.timestamp[bars.funding_rate != 0]
+    charged = bars.timestamp[bars.due["row"][bars.due["rate"] != 0]]
     assert charged.tolist() == stored.tolist()
-    by_default = bars.timestamp[bars.funding_cost > 0]
+    owed = bars.due[bars.due["cost"] > 0]
+    by_default = bars.timestamp[owed["row"]]
     assert len(by_default) > 50
     assert not ((by_default > stored[0]) & (by_default <= stored[-1] + 8 * HOUR_MS)).any()
     assert (by_default < stored[0]).any()
     assert (by_default > stored[-1]).any()
-    assert set(bars.funding_cost[bars.funding_cost > 0].tolist()) == {1e-4}
+    assert set(owed["cost"].tolist()) == {1e-4}
 
 
 def test_it_needs_a_champion():

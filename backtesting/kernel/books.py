@@ -1,0 +1,96 @@
+"""What changes the books: prices as they are really paid, fees, slippage, funding, and a closed position written down."""
+
+from math import sqrt
+from typing import Any
+
+from exchanges.compiled import njit
+from exchanges.risk.liquidation import liquidation_price
+
+MOST_SLIPPAGE = 0.1
+"""Nothing is filled further than this from its price: an order too large for its bar is a plan's fault, not a price."""
+
+
+@njit(cache=True)
+def to_tick(price: float, tick: float) -> float:
+    """To the nearest tick (halves to even), one tick at least; as it is where the tick is 0."""
+    if tick <= 0.0:
+        return price
+    return max(tick, round(price / tick) * tick)
+
+
+@njit(cache=True)
+def slippage(bar: Any, rules: Any, notional: float) -> float:
+    """The fraction by which what takes liquidity in a bar pays more."""
+    rate = rules.slippage
+    if rules.slippage_range > 0.0:
+        rate += rules.slippage_range * (bar.high - bar.low) / bar.open
+    if rules.impact > 0.0:
+        turnover = bar.volume * bar.close
+        rate += rules.impact * sqrt(notional / turnover) if turnover > 0.0 else MOST_SLIPPAGE
+    return min(rate, MOST_SLIPPAGE)
+
+
+@njit(cache=True)
+def equity_of(book: Any, active: Any, count: int, balance: float) -> float:
+    """Balance and what the open positions would bring at their marks."""
+    total = balance
+    for k in range(count):
+        p = book[active[k]]
+        total += (p.mark - p.entry) * p.qty * p.side
+    return total
+
+
+@njit(cache=True)
+def free_margin(book: Any, active: Any, count: int, balance: float, equity: float) -> float:
+    """As the live gate counts it: balance, less unrealised losses, less the margins of open positions and of orders that wait."""
+    free = balance + min(0.0, equity - balance)
+    for k in range(count):
+        free -= book[active[k]].margin
+    return free
+
+
+@njit(cache=True)
+def liquidated_at(spec: Any, tiers: Any, side: int, entry: float, qty: float, leverage: int) -> float:
+    """The liquidation price by the maintenance tier that the notional is in; 0.0 where there is none."""
+    tier, last = spec.tier_first, spec.tier_last
+    if tier == last:
+        return 0.0
+    while tier + 1 < last and tiers[tier + 1].floor <= qty * entry:
+        tier += 1
+    price = liquidation_price(side, entry, qty, leverage, tiers[tier].rate, tiers[tier].deduction)
+    return to_tick(price, spec.tick) if price > 0.0 else 0.0
+
+
+@njit(cache=True)
+def pay_funding(p: Any, account: Any, due: Any, row: int) -> None:
+    """What falls due with bar `row`: longs pay shorts when the rate is positive; the default cost is paid by either side."""
+    while p.due < due.shape[0] and due[p.due].row == row:
+        owed = due[p.due]
+        amount = -p.qty * owed.price * (p.side * owed.rate + owed.cost)
+        p.funding += amount
+        account.balance += amount
+        p.due += 1
+
+
+@njit(cache=True)
+def leave(p: Any, account: Any, qty: float, asked: float, slipped: float, tick: float, fee_rate: float) -> None:
+    """Close `qty` at `asked`, made worse by the fraction `slipped` (0 for a resting order), to the tick."""
+    paid = to_tick(asked * (1.0 - slipped * p.side), tick)
+    fee, gain = qty * paid * fee_rate, (paid - p.entry) * qty * p.side
+    account.balance += gain - fee
+    p.pnl += gain
+    p.fees += fee
+    p.slippage += (asked - paid) * qty * p.side if slipped > 0.0 else 0.0
+    p.exit_value += qty * paid
+    p.qty -= qty
+
+
+@njit(cache=True)
+def record(trade: Any, p: Any, s: int, row: int, reason: int) -> None:
+    """Write a closed position down and leave its place empty."""
+    trade.symbol, trade.side, trade.reason, trade.tps, trade.is_ambiguous = s, p.side, reason, p.tps, p.is_ambiguous
+    trade.decided, trade.entered, trade.left = p.decided, p.entered, row
+    trade.entry, trade.exit, trade.qty, trade.leverage = p.entry, p.exit_value / p.qty_opened, p.qty_opened, p.leverage
+    trade.stop, trade.tp1, trade.fees, trade.slippage, trade.funding = p.initial_stop, p.tp1, p.fees, p.slippage, p.funding
+    trade.pnl = p.pnl - p.fees + p.funding
+    p.qty = p.margin = 0.0
