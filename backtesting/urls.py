@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backtesting.views import lookahead, runs, trades
+from backtesting.views import chart, lookahead, runs, trades
 
 app_name = "backtests"
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path("<int:pk>/rerun/", runs.run_again, name="rerun"),
     path("<int:pk>/repeat/", runs.run_repeat, name="repeat"),
     path("<int:pk>/delete/", runs.run_delete, name="delete"),
+    path("<int:pk>/chart.json", chart.run_chart, name="chart"),
     path("<int:pk>/trades.csv", trades.trades_csv, name="trades_csv"),
     path("<int:pk>/trades.parquet", trades.trades_parquet, name="trades_parquet"),
 ]

@@ -91,6 +91,7 @@ def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
                 (REFUSED.get(word, word), count) for word, count in sorted(found["sample"]["refused"].items(), key=lambda item: -item[1])
             ],
             "drawdown_rows": [[at, -fall] for at, fall in zip(stamps, curves["drawdown_pct"], strict=True)],
+            "shown_trade": request.GET.get("trade", ""),
             "exposure_rows": exposure,
             "table": [
                 {

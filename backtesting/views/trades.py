@@ -42,10 +42,11 @@ def listing(query: QueryDict, run: BacktestRun) -> dict[str, Any]:
 
 
 def own_files(run: BacktestRun) -> dict[str, str]:
-    """Where its owner gets the trades as files."""
+    """Where its owner gets the trades as files, and on a chart."""
     return {
         "csv_url": reverse("backtests:trades_csv", args=[run.pk]),
         "parquet_url": reverse("backtests:trades_parquet", args=[run.pk]),
+        "chart_url": reverse("backtests:chart", args=[run.pk]),
     }
 
 

@@ -88,7 +88,7 @@ function rising(rows, toPoint) {
   return [...points.entries()].sort((a, b) => a[0] - b[0]).map(([time, point]) => ({ time, ...point }));
 }
 
-function precisionOf(price) {
+export function precisionOf(price) {
   return Math.min(8, Math.max(2, 5 - Math.floor(Math.log10(Math.abs(price) || 1))));
 }
 
@@ -104,7 +104,7 @@ function areaChart(canvas, rows, tone) {
 export const equityChart = (canvas, rows) => areaChart(canvas, rows, "brass");
 export const drawdownChart = (canvas, rows) => areaChart(canvas, rows, "loss");
 
-function markerOf({ time_ms, kind, text, side }) {
+export function markerOf({ time_ms, kind, text, side }) {
   const isBelow = (kind === "entry") === (side !== "short");
   return {
     time: seconds(time_ms),

@@ -61,7 +61,19 @@ SIGNED_IN = {
     *(f"positions:{name}" for name in ("list", "history", "export", "stop_all", "resume", "detail", "close")),
     *(
         f"backtests:{name}"
-        for name in ("list", "new", "detail", "rerun", "repeat", "delete", "trades_csv", "trades_parquet", "lookahead", "lookahead_start")
+        for name in (
+            "list",
+            "new",
+            "detail",
+            "rerun",
+            "repeat",
+            "delete",
+            "chart",
+            "trades_csv",
+            "trades_parquet",
+            "lookahead",
+            "lookahead_start",
+        )
     ),
 }
 PUBLIC_OPERATIONS = {"get_health"}
