@@ -18,7 +18,6 @@ from signals import deflated
 F = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SEED = 7
 DEEPEST = 10
 BEST = (1, 5, 10)
 COST_STRESS = (1, 2, 3)
@@ -189,16 +188,16 @@ def concentration(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def luck(ledger: Ledger, account: Account) -> dict[str, Any]:
+def luck(ledger: Ledger, account: Account, *, seed: int) -> dict[str, Any]:
     """Intervals of resampled trades (those entered on one day together) and of resampled days, drawdowns that the same trades could have had,
     and the chance that the Sharpe ratio is above 0 with the days that it takes to be 95 % sure. Trades in order of exit."""
     returns = metrics.daily_returns(account.times, account.equity, account.capital)
-    of_trades = metrics.trade_intervals(ledger.pnl, ledger.notional, ledger.entered_ms // metrics.DAY_MS, seed=SEED)._asdict()
-    of_days = metrics.day_intervals(returns, seed=SEED)._asdict()
-    bands = metrics.drawdown_bands(metrics.fractions(ledger.pnl, account.capital), seed=SEED)
+    of_trades = metrics.trade_intervals(ledger.pnl, ledger.notional, ledger.entered_ms // metrics.DAY_MS, seed=seed)._asdict()
+    of_days = metrics.day_intervals(returns, seed=seed)._asdict()
+    bands = metrics.drawdown_bands(metrics.fractions(ledger.pnl, account.capital), seed=seed)
     seen = deflated.moments(returns)
     return {
-        "seed": SEED,
+        "seed": seed,
         "trades": {name: _listed(found) for name, found in of_trades.items()},
         "days": {name: _listed(found) for name, found in of_days.items()},
         "record": {

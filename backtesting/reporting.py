@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting import kernel, metrics, preparation
+from backtesting import figures, kernel, metrics, preparation, reproduction
+from backtesting.baselines import Baseline
+from backtesting.figures import Account, Ledger, figure
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.preparation import Prepared
-from exchanges.exits import END_OF_DATA
+from exchanges.exits import END_OF_DATA, REASONS
 from exchanges.models import JobStatus, Market, Provenance
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import processing
+from signals import processing, regimes
 from signals.ports import Template
 from signals.training import figures as training_figures
 from traderai.lib import clock
@@ -44,8 +46,9 @@ def report(
     result: kernel.Result,
     template: Template,
     profile: RiskProfile,
+    random: Baseline | None,
 ) -> Report:
-    """Everything about one result. Shapes as in backtesting.kernel."""
+    """Everything about one result. Shapes as in backtesting.kernel. random -- what the same number of entries at random moments earned"""
     assert run.model is not None
     capital, trades, bar_ms = float(run.capital), result.trades, TIMEFRAME_MS[run.timeframe]
     start_ms, end_ms = int(result.times[0]), int(result.times[-1]) + bar_ms
@@ -60,7 +63,8 @@ def report(
     hold = metrics.buy_and_hold(result.times, histories, capital)
     n, left_open = _counts(trades)
     probability = np.concatenate([item.candidates.probability for item in prepared])
-    figures = _figures(bars, trades, result, capital, hold)
+    ledger, account = ledger_of(markets, bars, trades), Account(result.times, result.equity, capital, end_ms - start_ms)
+    singles = _figures(bars, trades, result, capital, hold) | figures.of_account(account) | figures.of_trades(ledger, account)
     costs = markets[0].costs
     found = {
         "span": span,
@@ -80,7 +84,11 @@ def report(
         "provenance": run.provenance,
         "label": SIMULATED_LABEL if run.provenance == Provenance.SIMULATED else "",
         "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
-        "metrics": {name: {**figure, "start": span["start"], "end": span["end"]} for name, figure in figures.items()},
+        "metrics": {name: {**each, "start": span["start"], "end": span["end"]} for name, each in singles.items()},
+        "costs_paid": figures.costs_paid(ledger),
+        "tables": figures.tables(ledger, account),
+        "concentration": figures.concentration(ledger),
+        "luck": {**figures.luck(ledger, account, seed=reproduction.SEED), "random": random and random._asdict()},
         "notes": _notes(run),
         "checks": _checks(run, prepared, bars, probability, trades, bar_ms),
     }
@@ -93,6 +101,35 @@ def report(
         "risk_profile": asdict(profile),
     }
     return Report(found, _curves(result, capital, hold), params)
+
+
+def ledger_of(markets: Sequence[Market], bars: kernel.Bars, trades: kernel.Trades) -> Ledger:
+    """The trades in order of exit, with the regime that was known when they were decided."""
+    opens = bars.timestamp
+    decided = opens[trades.decided]
+    regime = np.full(trades.symbol.shape[0], figures.UNKNOWN, dtype=object)
+    for number, market in enumerate(markets):
+        own = np.flatnonzero(trades.symbol == number)
+        regime[own] = [name or figures.UNKNOWN for name in regimes.names_at(market, decided[own])]
+    return figures.by_exit(
+        Ledger(
+            symbol=[markets[number].symbol for number in trades.symbol.tolist()],
+            side=["long" if side > 0 else "short" for side in trades.side.tolist()],
+            reason=[REASONS[code] for code in trades.reason.tolist()],
+            regime=regime.tolist(),
+            entered_ms=opens[trades.entered],
+            left_ms=opens[trades.left],
+            entry=trades.entry,
+            exit=trades.exit,
+            qty=trades.qty,
+            stop=trades.stop,
+            fees=trades.fees,
+            slippage=trades.slippage,
+            funding=trades.funding,
+            pnl=trades.pnl,
+            is_closed=trades.reason != END_OF_DATA,
+        )
+    )
 
 
 def _summed(parts: Sequence[dict[str, int]]) -> dict[str, int]:
@@ -127,14 +164,6 @@ def _figures(
     days = metrics.daily_returns(result.times, result.equity, capital)
     no_trades, few_days = "no trades", "needs two days whose returns differ"
 
-    def figure(value: float | None, sample: int, reason: str = "", interval: Interval | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = {"value": value, "n": sample}
-        if value is None:
-            found["reason"] = reason
-        if interval is not None:
-            found |= {"low": interval.low, "high": interval.high}
-        return found
-
     moments = int(result.times.shape[0])
     return {
         "hit_rate_tp1": figure(metrics.hit_rate(int(hit.sum()), n), n, no_trades, _rate_interval(hit, bars, entered)),
@@ -165,6 +194,7 @@ def _curves(result: kernel.Result, capital: float, hold: NDArray[np.float64]) ->
         "timestamps": result.times[kept].tolist(),
         "equity": np.round(result.equity[kept], 6).tolist(),
         "drawdown_pct": np.round(fall[kept], 4).tolist(),
+        "open_notional": np.round(result.notional[kept], 4).tolist(),
         "buy_and_hold": np.round(hold[kept], 6).tolist(),
     }
 

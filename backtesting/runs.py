@@ -229,7 +229,7 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 
 
 def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
-    from backtesting import kernel, preparation, reporting  # numba, TA-Lib: seconds that only a worker spends
+    from backtesting import baselines, kernel, preparation, reporting  # numba, TA-Lib: seconds that only a worker spends
     from signals import features
 
     run = held.row
@@ -247,9 +247,12 @@ def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     tell("Simulating (the first run on a machine compiles for some seconds)", 0.8)
     bars, entries = preparation.merge(prepared)
     rules = preparation.rules(float(run.capital), profile, ensemble.plan, markets[0].costs)
-    result = kernel.simulate(bars, entries, preparation.specs(markets), rules)
+    specs = preparation.specs(markets)
+    result = kernel.simulate(bars, entries, specs, rules)
+    tell("Trying random moments", 0.9)
+    random = baselines.random_moments(bars, entries, specs, rules, result, seed=reproduction.SEED)
     tell("Counting", 0.95)
-    report = reporting.report(run, markets, prepared, bars, result, template, profile)
+    report = reporting.report(run, markets, prepared, bars, result, template, profile, random)
     warm_up_bars = features.WARMUP_BARS + ensemble.lookback - 1
     frames = [item.frame for item in prepared]
     series = reproduction.data_hashes(markets, frames, bitcoin, start_ms=start_ms, warm_up_bars=warm_up_bars)

@@ -40,6 +40,21 @@ def stretches(market: Market, *, start_ms: int | None = None, end_ms: int | None
     return _runs(codes[shown], closes[shown], step_ms)
 
 
+def names_at(market: Market, opens: NDArray[np.int64]) -> list[str]:
+    """The regime known at the close of each base bar that opened at `opens` (ms UTC, in any order); "" where none was: without enough history
+    before it, or without the bar."""
+    if market.has_sessions or not opens.size:
+        return [""] * int(opens.size)
+    step_ms = candles.length_ms(settings.BASE_TIMEFRAME)
+    first, last = int(opens.min()), int(opens.max())
+    frame = candles.read(market, settings.BASE_TIMEFRAME, start_ms=first - features.WARMUP_BARS * step_ms, end_ms=last + 1)
+    if not len(frame):
+        return [""] * int(opens.size)
+    row = np.minimum(frame.timestamp.searchsorted(opens), len(frame) - 1)
+    codes = np.where(frame.timestamp[row] == opens, features.regimes(frame)[row], -1)
+    return [kinds.NAMES.get(code, "") for code in codes.tolist()]
+
+
 def _runs(codes: NDArray[np.int64], closes: NDArray[np.int64], step_ms: int) -> list[Stretch]:
     """Closes that follow each other with one code; a gap in the bars ends a stretch, too."""
     if codes.size == 0:

@@ -127,3 +127,12 @@ def test_a_signals_chart_has_the_regimes_of_its_bars(market, client_for, alice):
     assert body["regimes"][0]["since_ms"] <= first + BAR_MS
     assert body["regimes"][-1]["until_ms"] == last + BAR_MS
     assert "bull when the signal was decided" in client.get(f"/signals/{signal.pk}/").content.decode()
+
+
+def test_it_names_the_regime_of_single_bars_as_the_whole_series_does(market):
+    rows = np.array([3_900, 100, 3_000, 3_999, 3_000])
+    opens = FRAME.timestamp[rows]
+    assert regimes.names_at(market, opens) == [NAMES.get(int(CODES[row]), "") for row in rows]
+    assert regimes.names_at(market, opens)[1] == ""  # too little history
+    assert regimes.names_at(market, opens[3:4] + BAR_MS) == [""]  # no such bar
+    assert regimes.names_at(market, opens[:0]) == []
