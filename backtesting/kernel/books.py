@@ -3,14 +3,14 @@
 from math import sqrt
 from typing import Any
 
-from exchanges.compiled import njit
+from exchanges.compiled import UNCOUNTED, njit
 from exchanges.risk.liquidation import liquidation_price
 
 MOST_SLIPPAGE = 0.1
 """Nothing is filled further than this from its price: an order too large for its bar is a plan's fault, not a price."""
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def to_tick(price: float, tick: float) -> float:
     """To the nearest tick (halves to even), one tick at least; as it is where the tick is 0."""
     if tick <= 0.0:
@@ -18,7 +18,7 @@ def to_tick(price: float, tick: float) -> float:
     return max(tick, round(price / tick) * tick)
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def slippage(bar: Any, rules: Any, notional: float) -> float:
     """The fraction by which what takes liquidity in a bar pays more."""
     rate = rules.slippage
@@ -30,26 +30,26 @@ def slippage(bar: Any, rules: Any, notional: float) -> float:
     return min(rate, MOST_SLIPPAGE)
 
 
-@njit(cache=True)
-def equity_of(book: Any, active: Any, count: int, balance: float) -> float:
+@njit(**UNCOUNTED)
+def equity_of(book: Any, account: Any) -> float:
     """Balance and what the open positions would bring at their marks."""
-    total = balance
-    for k in range(count):
-        p = book[active[k]]
+    total = account.balance
+    for k in range(account.held):
+        p = book[book[k].active]
         total += (p.mark - p.entry) * p.qty * p.side
     return total
 
 
-@njit(cache=True)
-def free_margin(book: Any, active: Any, count: int, balance: float, equity: float) -> float:
+@njit(**UNCOUNTED)
+def free_margin(book: Any, account: Any, equity: float) -> float:
     """As the live gate counts it: balance, less unrealised losses, less the margins of open positions and of orders that wait."""
-    free = balance + min(0.0, equity - balance)
-    for k in range(count):
-        free -= book[active[k]].margin
+    free = account.balance + min(0.0, equity - account.balance)
+    for k in range(account.held):
+        free -= book[book[k].active].margin
     return free
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def liquidated_at(spec: Any, tiers: Any, side: int, entry: float, qty: float, leverage: int) -> float:
     """The liquidation price by the maintenance tier that the notional is in; 0.0 where there is none."""
     tier, last = spec.tier_first, spec.tier_last
@@ -61,7 +61,7 @@ def liquidated_at(spec: Any, tiers: Any, side: int, entry: float, qty: float, le
     return to_tick(price, spec.tick) if price > 0.0 else 0.0
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def pay_funding(p: Any, account: Any, due: Any, row: int) -> None:
     """What falls due with bar `row`: longs pay shorts when the rate is positive; the default cost is paid by either side."""
     while p.due < due.shape[0] and due[p.due].row == row:
@@ -72,7 +72,7 @@ def pay_funding(p: Any, account: Any, due: Any, row: int) -> None:
         p.due += 1
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def leave(p: Any, account: Any, qty: float, asked: float, slipped: float, tick: float, fee_rate: float) -> None:
     """Close `qty` at `asked`, made worse by the fraction `slipped` (0 for a resting order), to the tick."""
     paid = to_tick(asked * (1.0 - slipped * p.side), tick)
@@ -85,7 +85,7 @@ def leave(p: Any, account: Any, qty: float, asked: float, slipped: float, tick: 
     p.qty -= qty
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def record(trade: Any, p: Any, s: int, row: int, reason: int) -> None:
     """Write a closed position down and leave its place empty."""
     trade.symbol, trade.side, trade.reason, trade.tps, trade.is_ambiguous = s, p.side, reason, p.tps, p.is_ambiguous

@@ -5,13 +5,13 @@ from typing import Any
 from backtesting.kernel.books import leave, pay_funding, record, slippage
 from backtesting.kernel.entering import fill
 from backtesting.kernel.types import F, I
-from exchanges.compiled import njit
+from exchanges.compiled import UNCOUNTED, njit
 from exchanges.exits import END_OF_DATA, LIQUIDATION, ExitFill, ExitPlan, ExitState, slice_qty, walk
 
 UNFILLED = 11
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def set_bands(p: Any) -> None:
     """The prices between which a bar leaves the position as it is: the stop, the next target, and once it trails the best price."""
     target = p.tp1 if p.tps == 0 else (p.tp2 if p.tps == 1 else p.tp3)
@@ -24,7 +24,7 @@ def set_bands(p: Any) -> None:
         p.low_band, p.high_band = favourable, min(adverse, p.liquidation) if p.liquidation > 0.0 else adverse
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def is_quiet(p: Any, bar: Any) -> bool:
     """Whether the bar's prices change nothing about the position. Errs towards looking closer."""
     if not (bar.low > p.low_band and bar.high < p.high_band):
@@ -32,7 +32,7 @@ def is_quiet(p: Any, bar: Any) -> bool:
     return p.liquidation <= 0.0 or (bar.mark_low > p.liquidation if p.side > 0 else bar.mark_high < p.liquidation)
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def take_exits(
     p: Any, account: Any, bar: Any, spec: Any, rules: Any, state: ExitState, count: int, f1: ExitFill, f2: ExitFill, f3: ExitFill
 ) -> int:
@@ -56,7 +56,7 @@ def take_exits(
     return reason
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def plan_of(p: Any, rules: Any) -> ExitPlan:
     """The position's plan as exchanges.exits takes it."""
     return ExitPlan(
@@ -64,7 +64,7 @@ def plan_of(p: Any, rules: Any) -> ExitPlan:
     )
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def step_through(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: Any) -> int:
     """One bar. Returns the reason when the position is closed, else 0."""
     target = p.tp1 if p.tps == 0 else (p.tp2 if p.tps == 1 else p.tp3)
@@ -77,7 +77,7 @@ def step_through(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: Any
     return take_exits(p, account, bar, spec, rules, state, count, f1, f2, f3)
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def step_after_fill(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: Any) -> int:
     """The bar in which a limit order was filled: what it reached on the adverse side counts, what it reached on the other one may have been
     before the fill."""
@@ -88,7 +88,7 @@ def step_after_fill(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: 
     return take_exits(p, account, bar, spec, rules, state, count, f1, f2, f3)
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def step_in_detail(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: Any, details: Any, first: int, last: int) -> int:
     """One bar by its finer bars. The mark's extremes belong to none of them: the last one meets them, unless the last price was first."""
     for k in range(first, last):
@@ -111,7 +111,7 @@ def step_in_detail(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: A
     return 0
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def try_limit(p: Any, account: Any, bar: Any, row: int, decided_close: float, spec: Any, tiers: Any, due: Any, times: I, rules: Any) -> int:
     """One bar of an order that waits: filled at the open when that is better already (taking liquidity), at its limit when the price trades
     through it. 0 while it waits, 1 filled at the open, 2 inside the bar, or less than 0: minus the code of REFUSALS."""
@@ -126,7 +126,7 @@ def try_limit(p: Any, account: Any, bar: Any, row: int, decided_close: float, sp
     return -UNFILLED if bar.at >= p.expires or row == p.last else 0
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def live_through(
     p: Any, account: Any, rows: Any, times: I, due: Any, detail_first: I, details: Any, spec: Any, tiers: Any, rules: Any, s: int, t: int, trade: Any
 ) -> int:  # fmt: skip
@@ -164,7 +164,7 @@ def live_through(
     return 0
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def glide(p: Any, account: Any, rows: Any, due: Any, t: int, until: int, equity: F, notional: F) -> int:
     """The only open position through its quiet bars, from moment t to before `until`. Returns the first moment that wants a closer look.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from backtesting.kernel.books import equity_of, free_margin, liquidated_at, slippage, to_tick
 from backtesting.kernel.types import F, I
-from exchanges.compiled import njit
+from exchanges.compiled import UNCOUNTED, njit
 from exchanges.risk.correlation import correlation, joint_share
 from exchanges.risk.limits import MAX_DEVIATION
 from exchanges.risk.limits import ROUNDING as SLACK
@@ -15,7 +15,7 @@ from exchanges.risk.sizing import Size, fixed_fractional, fixed_notional
 ENTERED, EQUITY, DAILY_LOSS, DRAWDOWN, OPEN_POSITIONS, POSITION, DEVIATION, SIZE, MARGIN, CORRELATION, PRICE_MOVED = range(11)
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def account_refusal(account: Any, equity: float, rules: Any) -> int:
     """The profile's limits, before looking at any plan. 0 when a position may be opened."""
     if equity <= 0.0:
@@ -27,7 +27,7 @@ def account_refusal(account: Any, equity: float, rules: Any) -> int:
     return OPEN_POSITIONS if account.held >= rules.max_open else 0
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def signal_lasts(p: Any, rows: Any, times: I, side: int, row: int, rules: Any) -> bool:
     """Whether the newest signal of the symbol is one of this side that is still open at the close of `row`: it is over once the price has
     reached its stop or its first target, or after signal_bars bars."""
@@ -42,14 +42,14 @@ def signal_lasts(p: Any, rows: Any, times: I, side: int, row: int, rules: Any) -
     return True
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def note_signal(p: Any, close: float, unit: float, side: int, row: int, rules: Any) -> None:
     """The symbol's newest signal was decided at the close of `row`."""
     p.signal_side, p.signal_row = side, row
     p.signal_stop, p.signal_tp1 = close - side * rules.stop * unit, close + side * rules.tp1 * unit
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def sized(spec: Any, rules: Any, volume: float, equity: float, reference: float, stop: float) -> Size:
     """The size by the run's rule, no more than its part of the deciding bar's volume."""
     cap = min(rules.max_leverage, spec.max_leverage)
@@ -67,17 +67,18 @@ def sized(spec: Any, rules: Any, volume: float, equity: float, reference: float,
     return size
 
 
-@njit(cache=True)
+@njit(**UNCOUNTED)
 def is_too_joint(
-    rows: Any, close: F, first: I, rules: Any, book: Any, active: I, count: int, s: int, row: int, side: int, notional: float, equity: float
+    rows: Any, close: F, first: I, rules: Any, book: Any, account: Any, s: int, row: int, side: int, notional: float, equity: float
 ) -> bool:
     """Whether this notional, with its part of the others that move with it, would be more than max_joint_pct of equity. Series that are
     not whole over correlation_bars count as moving together."""
     most, length = equity * rules.max_joint_pct / 100.0, rules.correlation_bars
-    for k in range(count):
-        p = book[active[k]]
+    for k in range(account.held):
+        symbol = book[k].active
+        p = book[symbol]
         other, rho = p.row, 1.0
-        is_long = row - length >= first[s] and other - length >= first[active[k]]
+        is_long = row - length >= first[s] and other - length >= first[symbol]
         if is_long and rows[row].at == rows[other].at and rows[row - length].at == rows[other - length].at:
             rho = correlation(close[row - length : row + 1], close[other - length : other + 1])
         price = p.mark if p.qty > 0.0 else p.limit
@@ -85,7 +86,7 @@ def is_too_joint(
     return notional > most
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def fill(
     p: Any, account: Any, spec: Any, tiers: Any, due: Any, times: I, rules: Any, row: int, at: int, decided_close: float, price: float, slipped: float, fee_rate: float
 ) -> int:  # fmt: skip
@@ -109,7 +110,7 @@ def fill(
     return ENTERED
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def first_due_after(due: Any, known: int, row: int) -> int:
     """The first funding that falls due with a bar after `row`, from the one that was the first for an earlier bar of the symbol on (-1: none
     is known): a boundary is at a bar's open, when nobody who enters in that bar has held."""
@@ -127,7 +128,7 @@ def first_due_after(due: Any, known: int, row: int) -> int:
     return low
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def moment_of(times: I, t: int, ms: int, bar_ms: int) -> int:
     """The first moment at or after `ms`, which is not before moment t; the number of moments when there is none."""
     at = min(times.shape[0], t + (ms - times[t] + bar_ms - 1) // bar_ms)  # without a gap this is it, with one it is too late
@@ -136,14 +137,14 @@ def moment_of(times: I, t: int, ms: int, bar_ms: int) -> int:
     return at
 
 
-@njit(cache=True, inline="always")
+@njit(inline="always", **UNCOUNTED)
 def enter(
-    book: Any, account: Any, active: I, count: int, rows: Any, close: F, first: I, times: I, due: Any, unit: float, specs: Any, tiers: Any,
+    book: Any, account: Any, rows: Any, close: F, first: I, times: I, due: Any, unit: float, specs: Any, tiers: Any,
     rules: Any, s: int, row: int, side: int,
 ) -> int:  # fmt: skip
     """Order what symbol `s` decided at the close of `row`: filled at the next open, or left to wait with a limit. 0, or why it is refused."""
     p, spec, decided, opened = book[s], specs[s], rows[row], rows[row + 1].open
-    equity = equity_of(book, active, count, account.balance)
+    equity = equity_of(book, account)
     refusal = account_refusal(account, equity, rules)
     if refusal != 0:
         return refusal
@@ -157,9 +158,9 @@ def enter(
     size = sized(spec, rules, decided.volume, equity, asked, stop if rules.anchor == 0 else stop + asked - reference)
     if size.qty <= 0.0:
         return SIZE
-    if size.margin > free_margin(book, active, count, account.balance, equity):
+    if size.margin > free_margin(book, account, equity):
         return MARGIN
-    if rules.max_joint_pct > 0.0 and is_too_joint(rows, close, first, rules, book, active, count, s, row, side, size.qty * asked, equity):
+    if rules.max_joint_pct > 0.0 and is_too_joint(rows, close, first, rules, book, account, s, row, side, size.qty * asked, equity):
         return CORRELATION
     p.side, p.qty_opened, p.leverage, p.margin, p.decided, p.row = side, size.qty, size.leverage, size.margin, row, row
     p.last = first[s + 1] - 1

@@ -137,7 +137,7 @@ def simulate(bars: Bars, entries: Entries, specs: Sequence[Spec], rules: Rules) 
         entries.starts, entries.stops, entries.row, entries.side, entries.rank, entries.unit,
         *specs_rows(specs), rules_rows([rules])[0], books[0], account, trades[0], refused[0], equity, notional, EMPTY,
     )  # fmt: skip
-    columns: list[Any] = [np.ascontiguousarray(trades[0][name][:m]) for name in TRADE_ROW.names or ()]
+    columns: list[Any] = [trades[0][name][:m] for name in TRADE_ROW.names or ()]
     counts = {word: int(count) for word, count in zip(REFUSALS, refused[0], strict=False) if word and count}
     return Result(Trades(*columns), bars.times, equity, notional, float(account.balance), int(account.signals), counts)
 

@@ -209,12 +209,14 @@ def _row_of(columns: Any) -> np.dtype[Any]:
     return np.dtype([(name, np.int64 if kind in (int, I) else np.float64) for name, kind in columns.__annotations__.items()])
 
 
-# One row per symbol: its position (qty 0 is flat) or the order it waits with, and its newest signal. One row in all: the account.
+# One row per symbol: its position (qty 0 is flat) or the order it waits with, its newest signal, its next decision (`cursor`) and the one that
+# is due now (`wants`, -1: none). `active` of the first account.held rows: the symbols that have a position or an order, ascending.
+# One row in all: the account.
 # A bar whose prices stay between `low_band` and `high_band`, before the moment `until`, changes nothing about a position.
 POSITION_ROW = _dtype(
     "qty qty_opened entry margin initial_stop tp1 tp2 tp3 trail liquidation remaining stop best mark pnl fees slippage funding exit_value "
     "low_band high_band limit signal_stop signal_tp1",
-    "side leverage deadline tps decided entered row last due until expires waits is_ambiguous signal_row signal_side",
+    "side leverage deadline tps decided entered row last due until expires waits is_ambiguous signal_row signal_side cursor wants active",
 )
 ACCOUNT_ROW = _dtype("balance day_start peak fall", "held signals day exposed")
 BAR_ROW = _dtype("open high low close volume mark_high mark_low", "at")

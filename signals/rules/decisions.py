@@ -52,8 +52,11 @@ def decide(strategy: RuleStrategy, high: F, low: F, close: F, params: ArrayLike,
         return counts, np.abs(signed).astype(np.int64) - 1, np.sign(signed).astype(np.int8)
 
     firsts = range(0, table.shape[0], CHUNK)
-    with ThreadPoolExecutor(threads or cores()) as pool:
-        parts = list(pool.map(part, firsts))
+    if len(firsts) == 1:
+        parts = [part(0)]
+    else:
+        with ThreadPoolExecutor(threads or cores()) as pool:
+            parts = list(pool.map(part, firsts))
     counts, rows, sides = zip(*parts, strict=True) if parts else ((), (), ())
     ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]))
     return Decisions(ends, np.concatenate([np.zeros(0, np.int64), *rows]), np.concatenate([np.zeros(0, np.int8), *sides]))
