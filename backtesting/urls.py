@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from backtesting.views import chart, lookahead, runs, trades
+from backtesting.views import chart, compare, lookahead, runs, trades
 
 app_name = "backtests"
 urlpatterns = [
     path("", runs.run_list, name="list"),
     path("new/", runs.run_new, name="new"),
+    path("compare/", compare.run_compare, name="compare"),
     path("lookahead/<slug:slug>/", lookahead.lookahead, name="lookahead"),
     path("lookahead/<slug:slug>/start/", lookahead.lookahead_start, name="lookahead_start"),
     path("<int:pk>/", runs.run_detail, name="detail"),

@@ -1,5 +1,5 @@
 // A backtest's report: the list of trades whose order two controls name, and the equity with its benchmark as a dashed line. Data: {equity: [[time_ms, value], ...], benchmark: [[time_ms, value], ...]}
-import { KINDS, equityChart, mount } from "./chart.js";
+import { KINDS, equityChart, frame, mount, token } from "./chart.js";
 import { THEME_CHANGED } from "./theme.js";
 
 const DASHED = 2;
@@ -18,6 +18,27 @@ KINDS["equity-benchmark"] = (canvas, { equity, benchmark }) => {
   chart.timeScale().fitContent();
   document.addEventListener(THEME_CHANGED, () => line.applyOptions({ color: ink() }));
   return { chart, series };
+};
+
+// Several runs: [{name, rows: [[time_ms, value], ...]}, ...]. Colour and dashes tell them apart; .legend in components.css has the same.
+const LOOKS = [["brass", 0], ["gain", 2], ["paper", 0], ["loss", 1], ["ink", 2], ["ink-soft", 0]];
+
+KINDS.compare = (canvas, runs) => {
+  const chart = window.LightweightCharts.createChart(canvas, { autoSize: true, ...frame() });
+  const lines = runs.map(({ name, rows }, at) => {
+    const line = chart.addSeries(window.LightweightCharts.LineSeries, { lineWidth: 2, lineStyle: LOOKS[at][1], priceLineVisible: false, title: name.replace(/\D+/, "") });
+    line.setData(rows.map(([time, value]) => ({ time: Math.floor(time / 1000), value })));
+    return line;
+  });
+  const paint = () => {
+    chart.applyOptions(frame());
+    for (const [at, line] of lines.entries()) line.applyOptions({ color: token(LOOKS[at][0]) });
+    chart.timeScale().fitContent();
+  };
+  document.addEventListener(THEME_CHANGED, paint);
+  chart.timeScale().subscribeSizeChange(() => chart.timeScale().fitContent());
+  paint();
+  return { chart };
 };
 
 for (const figure of document.querySelectorAll("figure[data-backtest-chart]")) {

@@ -53,11 +53,12 @@ def test_nobody_is_kept_out_of_a_traders_pages(site, page, look, client_for, ali
     scenes.make_signal(market)
     scenes.make_config(alice, scenes.make_account(alice))
     model = make_model()
-    run = make_finished(alice, model)
+    run, other = make_finished(alice, model, trades=3), make_finished(alice, model)
     cookie = client_for(alice).cookies["session"].value
     page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
     pages = [reverse(name) for name in TRADERS]
     pages += [reverse("models:detail", args=[model.pk]), reverse("backtests:detail", args=[run.pk])]
+    pages.append(f"{reverse('backtests:compare')}?run={run.pk}&run={other.pk}")
     faults += [fault for address in pages for fault in broken(page, site + address)]
     assert faults == []
 

@@ -7,6 +7,7 @@ from django.db import connection
 from django.urls import reverse
 
 from backtesting import runs
+from tests.backtesting import rows
 from tests.backtesting.conftest import champion, learners  # noqa: F401  (fixtures)
 from tests.signals.scenes import BTC, ETH
 from traderai.lib.errors import UserError
@@ -75,3 +76,18 @@ def test_a_report_fits_a_phone_and_a_desk_and_is_removed(site, signed_in, champi
     signed_in.get_by_role("button", name="Remove").click()
     signed_in.get_by_role("dialog").get_by_role("button", name="Remove").click()
     signed_in.get_by_text(f"Backtest {run.pk} is removed.").wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_ticked_runs_stand_side_by_side(site, signed_in, alice, console, width):
+    model = rows.make_model()
+    first, second = (rows.make_finished(alice, model, capital=capital) for capital in (1000, 500))
+    signed_in.set_viewport_size({"width": width, "height": 800})
+    signed_in.goto(site + reverse("backtests:list"))
+    for run in (first, second):
+        signed_in.get_by_label(f"Compare run {run.pk}").check()
+    signed_in.get_by_role("button", name="Compare those ticked").click()
+    signed_in.get_by_role("heading", name="2 backtests side by side").wait_for()
+    signed_in.locator('[data-backtest-chart="compare"] canvas').first.wait_for()
+    assert signed_in.evaluate("document.documentElement.scrollWidth") == width
+    assert signed_in.url.endswith(f"?run={second.pk}&run={first.pk}")
