@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
 
-from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck, WatchLook
+from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck, ParameterSearch, WatchLook
 from traderai.lib import clock
 
 
@@ -40,10 +40,17 @@ class LookaheadCheckAdmin(ReadOnlyAdmin):
 
 
 class EvidenceAdmin(ReadOnlyAdmin):
-    """What a model was judged by stays: removing a comparison would give luck another chance that nobody counts."""
+    """What a model or a parameter was judged by stays: removing a comparison or a search would give luck another chance that nobody counts."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(ParameterSearch)
+class ParameterSearchAdmin(EvidenceAdmin):
+    list_display = ("id", "user", "strategy", "symbols", "method", "status", "tried", "wanted", "walk", "created_at")
+    list_filter = ("status", "strategy", "method", "provenance")
+    list_select_related = ("user",)
 
 
 @admin.register(GateDecision)

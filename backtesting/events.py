@@ -7,3 +7,6 @@ backtest_requested = Signal()
 
 lookahead_requested = Signal()
 """check_id: int"""
+
+parameter_search_requested = Signal()
+"""search_id: int"""

@@ -186,7 +186,7 @@ def bitcoin_for(markets: Sequence[Market], start_ms: int, end_ms: int | None, *,
 
 def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Entries]:
     """All symbols on one line of time, and what is wanted of each, the best expectancy first."""
-    bars = kernel.join([series(item) for item in prepared])
+    bars = kernel.join([series(item.market, item.frame, item.funding) for item in prepared])
     side, unit, expectancy = (
         np.concatenate(columns)
         for columns in zip(*((item.candidates.side, item.unit, item.candidates.expectancy) for item in prepared), strict=True)
@@ -194,9 +194,9 @@ def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Entries]:
     return bars, kernel.entries_of(bars, side, np.nan_to_num(unit), expectancy)
 
 
-def series(item: Prepared) -> kernel.Series:
+def series(market: Market, frame: CandleFrame, funding: FundingFrame) -> kernel.Series:
     """One symbol's bars as the kernel takes them, with what funding falls due with each."""
-    frame, due = item.frame, funding_due(item)
+    due = funding_due(market, frame, funding)
     paying = funding_rule.paying_bar(due.timestamp, frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
     paid = paying < len(frame)
     row = paying[paid]
@@ -206,11 +206,11 @@ def series(item: Prepared) -> kernel.Series:
     )  # fmt: skip
 
 
-def funding_due(item: Prepared) -> funding_rule.Due:
+def funding_due(market: Market, frame: CandleFrame, funding: FundingFrame) -> funding_rule.Due:
     """What a position held all along would pay: the live positions' rule on the stored history."""
-    at, bar_ms = item.frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    at, bar_ms = frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     start_ms, end_ms = (int(at[0]), int(at[-1]) + bar_ms) if at.shape[0] else (0, 0)
-    return funding_rule.due(item.funding, start_ms=start_ms, end_ms=end_ms, hourly_cost=item.market.default_funding)
+    return funding_rule.due(funding, start_ms=start_ms, end_ms=end_ms, hourly_cost=market.default_funding)
 
 
 def specs(markets: Sequence[Market]) -> list[kernel.Spec]:

@@ -19,6 +19,11 @@ def wake_checker(*, check_id: int, **_: Any) -> None:
     nudge("backtesting.tasks.check_lookahead", check_id=check_id)
 
 
+@receiver(events.parameter_search_requested)
+def wake_searcher(*, search_id: int, **_: Any) -> None:
+    nudge("backtesting.tasks.run_parameter_search", search_id=search_id)
+
+
 @receiver(model_trained)
 def judge_candidate(*, model_id: int, **_: Any) -> None:
     nudge("backtesting.tasks.judge_model", model_id=model_id)

@@ -249,7 +249,7 @@ def _checks(
     silent = sum(int((item.frame.volume == 0).sum()) for item in prepared)
     best = np.sort(trades.pnl)[::-1][:5].sum() if n else 0.0
     perpetual = [item for item in prepared if not item.market.is_cash]
-    unknown = sum(int((preparation.funding_due(item).cost > 0.0).sum()) for item in perpetual)
+    unknown = sum(int((preparation.funding_due(item.market, item.frame, item.funding).cost > 0.0).sum()) for item in perpetual)
     charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
     others = _compared(run, int(bars.times[0]), int(bars.times[-1]) + bar_ms)
     flattery = ", and the better of several is flattered by its luck" if others else ""

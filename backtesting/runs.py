@@ -66,7 +66,7 @@ def start(
     venue -- the slug of the markets' venue, by default the platform's. capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
     Raises NotRunnable, UnknownSymbol; nothing is stored then.
     """
-    money = _capital(capital)
+    money = capital_of(capital)
     try:
         profiles.profile(risk_profile)
     except profiles.UnknownRiskProfile as error:
@@ -171,7 +171,8 @@ def out_of_sample_from() -> int | None:
 # --- validation
 
 
-def _capital(value: Any) -> Decimal:
+def capital_of(value: Any) -> Decimal:
+    """The amount in quote currency. Raises NotRunnable."""
     try:
         money = Decimal(str(value))
     except InvalidOperation:

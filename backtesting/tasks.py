@@ -29,12 +29,25 @@ def check_lookahead(*, check_id: int, **_: Any) -> None:
         return  # the row holds the message for whoever asked
 
 
+@shared_task(name="backtesting.tasks.run_parameter_search")
+def run_parameter_search(*, search_id: int, **_: Any) -> None:
+    """Run one queued search for parameters."""
+    from backtesting.searches import running
+    from traderai.lib.errors import UserError
+
+    try:
+        running.execute(search_id)
+    except UserError:
+        return  # the row holds the message for its owner
+
+
 @shared_task(name="backtesting.tasks.sweep_backtests")
 def sweep_backtests(**_: Any) -> None:
-    """Runs, checks and candidates that a lost message or a killed worker left behind."""
-    from backtesting import checks, promotion, runs
+    """Runs, searches, checks and candidates that a lost message or a killed worker left behind."""
+    from backtesting import checks, promotion, runs, searches
 
     runs.sweep()
+    searches.sweep()
     checks.sweep()
     promotion.sweep()
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backtesting.views import chart, compare, lookahead, runs, trades
+from backtesting.views import chart, compare, lookahead, runs, searches, trades
 
 app_name = "backtests"
 urlpatterns = [
@@ -11,6 +11,13 @@ urlpatterns = [
     path("compare/", compare.run_compare, name="compare"),
     path("lookahead/<slug:slug>/", lookahead.lookahead, name="lookahead"),
     path("lookahead/<slug:slug>/start/", lookahead.lookahead_start, name="lookahead_start"),
+    path("searches/", searches.search_list, name="searches"),
+    path("searches/new/", searches.search_new, name="search_new"),
+    path("searches/count/", searches.search_count, name="search_count"),
+    path("searches/<int:pk>/", searches.search_detail, name="search"),
+    path("searches/<int:pk>/trials.csv", searches.search_csv, name="search_csv"),
+    path("searches/<int:pk>/cancel/", searches.search_cancel, name="search_cancel"),
+    path("searches/<int:pk>/resume/", searches.search_resume, name="search_resume"),
     path("<int:pk>/", runs.run_detail, name="detail"),
     path("<int:pk>/rerun/", runs.run_again, name="rerun"),
     path("<int:pk>/repeat/", runs.run_repeat, name="repeat"),

@@ -15,6 +15,7 @@ from ninja.security import django_auth
 from redis.exceptions import RedisError
 
 from backtesting.api import router as backtesting
+from backtesting.api_search import router as parameter_searches
 from exchanges.api import router as exchanges
 from exchanges.api_markets import router as markets
 from signals.api import router as signals
@@ -73,6 +74,7 @@ api = Api(
 api.add_router("", signals)
 api.add_router("", training)
 api.add_router("", backtesting)
+api.add_router("", parameter_searches)
 api.add_router("", exchanges)
 api.add_router("", markets)
 

@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backtesting import metrics
+from backtesting.metrics import DAYS_A_YEAR, LEAST_DAYS_A_YEAR
+
 F = NDArray[np.float64]
 OBJECTIVES = {
     "sharpe": "Sharpe ratio, daily, a year",
@@ -14,8 +17,6 @@ OBJECTIVES = {
     "calmar": "Calmar: return a year over the deepest fall",
     "expectancy": "Expectancy: mean net result of a trade, % of capital",
 }
-DAYS_A_YEAR = 365
-LEAST_DAYS_A_YEAR = 30
 
 
 class Results(NamedTuple):
@@ -48,13 +49,10 @@ def results(
 ) -> Results:
     """Figures from what a sweep leaves behind. gain and loss are gross and positive, fall a fraction of the peak, daily [c, days] the equity at the
     end of each day. The return a year needs LEAST_DAYS_A_YEAR days, as everything that is annualised by compounding."""
-    before = np.concatenate([np.full((daily.shape[0], 1), capital), daily[:, :-1]], axis=1)
-    alive = before > 0.0
-    returns = np.where(alive, daily / np.where(alive, before, 1.0) - 1.0, 0.0)
-    days = daily.shape[1]
+    returns, days = metrics.by_combination(daily, capital), daily.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = returns.std(axis=1, ddof=1) if days > 1 else np.zeros(daily.shape[0])
-        ratio = np.where(spread > 1e-12, returns.mean(axis=1) / spread, np.nan) if days else np.full(daily.shape[0], np.nan)
+        spread = returns.std(axis=0, ddof=1) if days > 1 else np.zeros(daily.shape[0])
+        ratio = np.where(spread > 1e-12, returns.mean(axis=0) / spread, np.nan) if days else np.full(daily.shape[0], np.nan)
         growth = np.maximum(balance / capital, 0.0)
         yearly = (growth ** (DAYS_A_YEAR / days) - 1.0) * 100.0 if days >= LEAST_DAYS_A_YEAR else np.full(balance.shape, np.nan)
         return Results(

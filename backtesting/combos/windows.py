@@ -27,9 +27,11 @@ class Window(NamedTuple):
 
 def windows(start_ms: int, end_ms: int, *, train_days: int, test_days: int, purge_ms: int, is_anchored: bool) -> list[Window]:
     """Windows whose tests follow each other without a hole, oldest first. Anchored: every training begins at start_ms and they grow.
+    Windows begin with a UTC day: start_ms and purge_ms are rounded up to whole days.
 
     Raises TooShort with what would fit.
     """
+    start_ms, purge_ms = (-(-ms // DAY_MS) * DAY_MS for ms in (start_ms, purge_ms))
     train_ms, test_ms = train_days * DAY_MS, test_days * DAY_MS
     found, test_start = [], start_ms + train_ms + purge_ms
     while end_ms - test_start >= LEAST_LAST * test_ms:

@@ -18,7 +18,8 @@ class UnfitParameter(ValueError):
 
 
 class Parameter(NamedTuple):
-    """low and high belong to the range. `step` is what a search tries unless told otherwise; `is_whole` takes whole numbers only."""
+    """low and high belong to the range; `is_whole` takes whole numbers only. `usual` and `step`: what a search tries unless told otherwise,
+    the default alone where there is no `usual`."""
 
     name: str
     label: str
@@ -28,6 +29,7 @@ class Parameter(NamedTuple):
     default: float
     is_whole: bool = True
     unit: str = "bars"
+    usual: tuple[float, float] | None = None
 
     def parse(self, value: Any) -> float:
         """The value as int or float. Raises UnfitParameter."""

@@ -81,6 +81,12 @@ def test_it_rolls_windows_whose_tests_join() -> None:
     assert [tuple(ms // DAY for ms in window) for window in found] == [(0, 40, 42, 62), (20, 60, 62, 82), (40, 80, 82, 100)]
 
 
+def test_it_begins_windows_with_a_day() -> None:
+    found = windows.windows(DAY // 2, 100 * DAY, train_days=40, test_days=20, purge_ms=DAY // 24, is_anchored=False)
+    assert [tuple(ms // DAY for ms in window) for window in found] == [(1, 41, 42, 62), (21, 61, 62, 82), (41, 81, 82, 100)]
+    assert found[0].train_start_ms == DAY
+
+
 def test_it_anchors_the_trainings() -> None:
     found = windows.windows(0, 100 * DAY, train_days=40, test_days=20, purge_ms=2 * DAY, is_anchored=True)
     assert [tuple(ms // DAY for ms in window) for window in found] == [(0, 40, 42, 62), (0, 60, 62, 82), (0, 80, 82, 100)]

@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page
 
+from tests.backtesting import searched
 from tests.backtesting.rows import make_finished, make_model
 from tests.exchanges.trading import make_position
 from tests.signals import scenes
@@ -27,6 +28,8 @@ TRADERS = (
     "positions:history",
     "backtests:list",
     "backtests:new",
+    "backtests:searches",
+    "backtests:search_new",
     "security",
 )
 STAFFS = ("signals_training", "signals_searches", "signals_modelversion_changelist", "backtesting_gatedecision_changelist")
@@ -54,11 +57,13 @@ def test_nobody_is_kept_out_of_a_traders_pages(site, page, look, client_for, ali
     scenes.make_config(alice, scenes.make_account(alice))
     model = make_model()
     run, other = make_finished(alice, model, trades=3), make_finished(alice, model)
+    search = searched.make_finished(alice)
     cookie = client_for(alice).cookies["session"].value
     page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
     pages = [reverse(name) for name in TRADERS]
     pages += [reverse("models:detail", args=[model.pk]), reverse("backtests:detail", args=[run.pk])]
     pages.append(f"{reverse('backtests:compare')}?run={run.pk}&run={other.pk}")
+    pages += [reverse("backtests:search", args=[search.pk])]
     faults += [fault for address in pages for fault in broken(page, site + address)]
     assert faults == []
 

@@ -75,6 +75,7 @@ SIGNED_IN = {
             "lookahead_start",
         )
     ),
+    *(f"backtests:{name}" for name in ("searches", "search_new", "search_count", "search", "search_csv", "search_cancel", "search_resume")),
 }
 PUBLIC_OPERATIONS = {"get_health"}
 SIGNED_IN_OPERATIONS = {
@@ -92,6 +93,9 @@ SIGNED_IN_OPERATIONS = {
     "get_backtest",
     "get_backtest_equity",
     "get_backtest_trades",
+    "start_parameter_search",
+    "get_parameter_search",
+    "cancel_parameter_search",
 }
 STAFF_OPERATIONS = {
     "start_training",

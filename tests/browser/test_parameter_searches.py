@@ -1,0 +1,43 @@
+"""A search for parameters is asked for, counted while it is typed, followed, and read on a phone."""
+
+import os
+
+import pytest
+from django.urls import reverse
+
+from tests.backtesting import searched
+from tests.backtesting.test_search_pages import NEW
+from tests.browser.test_backtests import signed_in  # noqa: F401  (fixture)
+from tests.signals import scenes
+from tests.signals.scenes import BTC
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_count_follows_the_ranges(site, signed_in, console, db):  # noqa: F811
+    scenes.make_market(BTC, bars=500)
+    signed_in.goto(site + NEW)
+    signed_in.get_by_text("90 combinations").wait_for()
+    signed_in.get_by_label("Fast average, to").fill("10")
+    signed_in.get_by_text("20 combinations").wait_for()
+    signed_in.get_by_label("Fast average, from").fill("30")
+    signed_in.get_by_text("the range from 30 to 10 is empty").wait_for()
+    if shots := os.environ.get("SHOTS"):
+        signed_in.screenshot(path=f"{shots}/form.png", full_page=True)
+        signed_in.set_viewport_size({"width": 390, "height": 900})
+        signed_in.screenshot(path=f"{shots}/form-phone.png", full_page=True)
+
+
+def test_the_findings_fit_a_phone(site, signed_in, console, alice):  # noqa: F811
+    search = searched.make_finished(alice)
+    signed_in.goto(site + reverse("backtests:search", args=[search.pk]))
+    signed_in.locator('[data-chart="equity"] canvas').first.wait_for()
+    if shots := os.environ.get("SHOTS"):
+        signed_in.screenshot(path=f"{shots}/search.png", full_page=True)
+    signed_in.set_viewport_size({"width": 390, "height": 900})
+    assert signed_in.evaluate("document.documentElement.scrollWidth") <= 390
+    if shots := os.environ.get("SHOTS"):
+        signed_in.emulate_media(color_scheme="dark")
+        signed_in.screenshot(path=f"{shots}/search-phone.png", full_page=True)
+        signed_in.goto(site + reverse("backtests:searches"))
+        signed_in.screenshot(path=f"{shots}/list-phone.png", full_page=True)
