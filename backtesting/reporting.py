@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting import figures, kernel, metrics, preparation, reproduction
+from backtesting import doubts, figures, kernel, metrics, preparation, reproduction
 from backtesting.baselines import Baseline
 from backtesting.figures import Account, Ledger, figure
 from backtesting.metrics import History, Interval
@@ -66,7 +66,7 @@ def report(
     ledger, account = ledger_of(markets, bars, trades), Account(result.times, result.equity, capital, end_ms - start_ms)
     singles = _figures(bars, trades, result, capital, hold) | figures.of_account(account) | figures.of_trades(ledger, account)
     costs = markets[0].costs
-    found = {
+    found: dict[str, Any] = {
         "span": span,
         "sample": {
             "trades": n,
@@ -92,6 +92,9 @@ def report(
         "notes": _notes(run),
         "checks": _checks(run, prepared, bars, probability, trades, bar_ms),
     }
+    closed = trades.reason != END_OF_DATA
+    independent = _independent((trades.pnl / (trades.qty * trades.entry))[closed], bars, trades.entered[closed])
+    found["checks"] += doubts.of(found, independent=independent)
     params = {
         "template": template.slug,
         "timeframe": run.timeframe,
