@@ -69,6 +69,7 @@ SIGNED_IN = {
             "repeat",
             "delete",
             "chart",
+            "compare",
             "trades_csv",
             "trades_parquet",
             "lookahead",
