@@ -4,7 +4,8 @@ Inside a bar OHLC does not tell the order of events. `step` takes the pessimisti
 from nearest to farthest. A bar that opens beyond the stop fills at its open (a gap is never kinder than the stop), one that opens beyond the
 liquidation price is liquidated: with isolated margin no more than the margin is lost. A take-profit is a resting limit, needs the price
 to trade THROUGH it, and fills at its own price. The stop that a bar tests is the one that stood at its open: what this bar's high or low does
-to the trail counts from the next bar on. The time stop closes at the open of the first bar that starts at or after the deadline.
+to the trail counts from the next bar on. The time stop closes at the open of the first bar that starts at or after the deadline, unless
+that open is beyond the liquidation price.
 
 `walk` can also take the targets first (optimistic), or the side whose extreme is nearer to the open (adaptive), which show how much of a
 backtest's result is an assumption; and it liquidates on the mark price, which is what venues do.
@@ -180,10 +181,11 @@ def walk(
     flat = ExitState(0.0, state.stop, state.tps_hit, state.best)
     if state.remaining <= 0.0:
         return flat, 0, none, none, none
-    if open_ms >= plan.deadline_ms:
+    is_gone = plan.liquidation > 0.0 and side * (opened - plan.liquidation) <= 0.0
+    if open_ms >= plan.deadline_ms and not is_gone:
         return flat, 1, ExitFill(state.remaining, opened, 6, False), none, none
     worst, favourable, mark_worst = (low, high, mark_low) if side > 0 else (high, low, mark_high)
-    is_beyond = side * (opened - state.stop) <= 0.0 or (plan.liquidation > 0.0 and side * (opened - plan.liquidation) <= 0.0)
+    is_beyond = is_gone or side * (opened - state.stop) <= 0.0
     targets_first = not is_beyond and _targets_first(plan, path, opened, worst, favourable)
     if not targets_first:
         end = _stopped(plan, state, state.stop, opened, worst, mark_worst)
@@ -193,8 +195,8 @@ def walk(
     tps_hit, remaining, count, f1, f2, f3 = _take_profits(plan, state, favourable)
     stop = _trailed(plan, state.stop, best) if 1 <= tps_hit < 3 else state.stop
     after = ExitState(remaining, stop, tps_hit, best)
-    if targets_first and remaining > 0.0:
-        end = _stopped(plan, after, stop if path == 1 else state.stop, opened, worst, mark_worst)
+    if targets_first and remaining > 0.0:  # the second leg begins at the first one's extreme: it meets every stop on its way, without a gap
+        end = _stopped(plan, after, stop if path == 1 else state.stop, favourable, worst, mark_worst)
         if end.share > 0.0:
             f1, f2, f3 = (end, f2, f3) if count == 0 else ((f1, end, f3) if count == 1 else (f1, f2, end))
             return ExitState(0.0, stop, tps_hit, best), count + 1, f1, f2, f3

@@ -68,7 +68,8 @@ def plan_of(p: Any, rules: Any) -> ExitPlan:
 def step_through(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: Any) -> int:
     """One bar. Returns the reason when the position is closed, else 0."""
     target = p.tp1 if p.tps == 0 else (p.tp2 if p.tps == 1 else p.tp3)
-    if (bar.low <= p.stop and bar.high > target) if p.side > 0 else (bar.high >= p.stop and bar.low < target):
+    reaches_both = (bar.low <= p.stop and bar.high > target) if p.side > 0 else (bar.high >= p.stop and bar.low < target)
+    if reaches_both and now < p.deadline and p.side * (bar.open - p.stop) > 0.0:
         p.is_ambiguous = 1
     state, count, f1, f2, f3 = walk(
         plan_of(p, rules), ExitState(p.remaining, p.stop, p.tps, p.best), now, bar.open, bar.high, bar.low, bar.mark_high, bar.mark_low,
@@ -113,17 +114,19 @@ def step_in_detail(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: A
 
 @njit(inline="always", **UNCOUNTED)
 def try_limit(p: Any, account: Any, bar: Any, row: int, decided_close: float, spec: Any, tiers: Any, due: Any, times: I, rules: Any) -> int:
-    """One bar of an order that waits: filled at the open when that is better already (taking liquidity), at its limit when the price trades
-    through it. 0 while it waits, 1 filled at the open, 2 inside the bar, or less than 0: minus the code of REFUSALS."""
+    """One bar of an order that waits: filled at the open when that is better already (taking liquidity, never beyond the limit), at its limit
+    when the price trades through it. 0 while it waits, 1 filled at the open, 2 inside the bar, or less than 0: minus the code of REFUSALS."""
+    if times[bar.at] > p.expires:
+        return -UNFILLED
     is_through = bar.low < p.limit if p.side > 0 else bar.high > p.limit
     if p.side * (bar.open - p.limit) <= 0.0:
-        slipped = slippage(bar, rules, p.qty_opened * bar.open)
+        slipped = min(slippage(bar, rules, p.qty_opened * bar.open), p.side * (p.limit / bar.open - 1.0))
         refusal = fill(p, account, spec, tiers, due, times, rules, row, bar.at, decided_close, bar.open, slipped, spec.taker)
         return 1 if refusal == 0 else -refusal
     if is_through:
         refusal = fill(p, account, spec, tiers, due, times, rules, row, bar.at, decided_close, p.limit, 0.0, spec.maker)
         return 2 if refusal == 0 else -refusal
-    return -UNFILLED if bar.at >= p.expires or row == p.last else 0
+    return -UNFILLED if times[bar.at] >= p.expires or row == p.last else 0
 
 
 @njit(inline="always", **UNCOUNTED)

@@ -81,8 +81,8 @@ def is_too_joint(
         is_long = row - length >= first[s] and other - length >= first[symbol]
         if is_long and rows[row].at == rows[other].at and rows[row - length].at == rows[other - length].at:
             rho = correlation(close[row - length : row + 1], close[other - length : other + 1])
-        price = p.mark if p.qty > 0.0 else p.limit
-        notional += joint_share(side, p.side, rho) * p.qty_opened * price
+        open_notional = p.qty * p.mark if p.qty > 0.0 else p.qty_opened * p.limit
+        notional += joint_share(side, p.side, rho) * open_notional
     return notional > most
 
 
@@ -90,17 +90,19 @@ def is_too_joint(
 def fill(
     p: Any, account: Any, spec: Any, tiers: Any, due: Any, times: I, rules: Any, row: int, at: int, decided_close: float, price: float, slipped: float, fee_rate: float
 ) -> int:  # fmt: skip
-    """Open what `p` holds as an order (qty_opened, side, leverage, levels) at `price`, made worse by `slipped`. 0, or PRICE_MOVED when the
-    price is not between stop and first target."""
+    """Open what `p` holds as an order (qty_opened, side, leverage, levels) at `price`, made worse by `slipped`. 0, PRICE_MOVED when the
+    price is not between stop and first target, or MARGIN when its margin is less than the venue asks it to keep."""
     tick = spec.tick
     paid = to_tick(price * (1.0 + slipped * p.side), tick)
     shift = paid - decided_close if rules.anchor == 1 else 0.0
     stop, tp1 = to_tick(p.initial_stop + shift, tick), to_tick(p.tp1 + shift, tick)
     if p.side * (paid - stop) <= 0.0 or p.side * (tp1 - paid) <= 0.0:
         return PRICE_MOVED
+    liquidation = liquidated_at(spec, tiers, p.side, paid, p.qty_opened, p.leverage)
+    if liquidation > 0.0 and p.side * (paid - liquidation) <= 0.0:
+        return MARGIN
     p.initial_stop, p.tp1, p.tp2, p.tp3 = stop, tp1, to_tick(p.tp2 + shift, tick), to_tick(p.tp3 + shift, tick)
-    p.qty, p.entry, p.margin = p.qty_opened, paid, p.qty_opened * paid / p.leverage
-    p.liquidation = liquidated_at(spec, tiers, p.side, paid, p.qty, p.leverage)
+    p.qty, p.entry, p.margin, p.liquidation = p.qty_opened, paid, p.qty_opened * paid / p.leverage, liquidation
     p.remaining, p.stop, p.tps, p.best, p.mark, p.is_ambiguous = 1.0, stop, 0, paid, paid, 0
     p.fees, p.slippage = p.qty * paid * fee_rate, (paid - price) * p.qty * p.side if slipped > 0.0 else 0.0
     p.pnl, p.funding, p.exit_value, p.entered, p.waits = 0.0, 0.0, 0.0, row, 0
@@ -168,7 +170,7 @@ def enter(
     p.tp2, p.tp3 = reference + side * rules.tp2 * unit, reference + side * rules.tp3 * unit
     p.deadline = times[decided.at] + rules.bar_ms + rules.max_hold_ms
     if rules.limit_offset > 0.0:
-        p.waits, p.limit, p.expires, p.mark, p.entry = 1, asked, decided.at + rules.limit_bars, asked, asked
+        p.waits, p.limit, p.expires, p.mark, p.entry = 1, asked, times[decided.at] + rules.limit_bars * rules.bar_ms, asked, asked
         return ENTERED
     slipped = slippage(rows[row + 1], rules, size.qty * opened)
     refusal = fill(p, account, spec, tiers, due, times, rules, row + 1, rows[row + 1].at, reference, opened, slipped, spec.taker)

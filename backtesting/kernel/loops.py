@@ -10,9 +10,9 @@ from typing import Any
 from backtesting.kernel.books import equity_of, leave, pay_funding, record, slippage
 from backtesting.kernel.carrying import glide, live_through, set_bands
 from backtesting.kernel.entering import enter, note_signal, signal_lasts
-from backtesting.kernel.types import F, I
+from backtesting.kernel.types import UNFILLED, F, I
 from exchanges.compiled import UNCOUNTED, njit
-from exchanges.exits import OPPOSITE
+from exchanges.exits import LIQUIDATION, OPPOSITE
 
 
 @njit(inline="always", **UNCOUNTED)
@@ -50,21 +50,29 @@ def compact(book: Any, account: Any) -> None:
 
 @njit(**UNCOUNTED)
 def close_opposite(
-    book: Any, account: Any, rows: Any, due: Any, entries_row: I, entries_side: Any, specs: Any, rules: Any, trades: Any, m: int
+    book: Any, account: Any, rows: Any, due: Any, entries_row: I, entries_side: Any, specs: Any, rules: Any, trades: Any, m: int, refused: I
 ) -> int:
-    """Close, at the open, positions whose symbol has a signal to the other side. Returns the number of trades."""
+    """Close, at the open, positions whose symbol has a signal to the other side, and give up orders that wait. Returns the number of trades.
+
+    Where the open is beyond the liquidation price that is what the position gets.
+    """
     for s in range(book.shape[0]):
         p = book[s]
         if p.wants < 0 or p.side == entries_side[p.wants]:
             continue
         if p.waits == 1:
             p.waits, p.margin = 0, 0.0
+            refused[UNFILLED] += 1
         elif p.qty > 0.0:
-            row = entries_row[p.wants] + 1
+            row, spec, reason = entries_row[p.wants] + 1, specs[s], OPPOSITE
             opened = rows[row].open
             pay_funding(p, account, due, row)
-            leave(p, account, p.qty, opened, slippage(rows[row], rules, p.qty * opened), specs[s].tick, specs[s].taker)
-            record(trades[m], p, s, row, OPPOSITE)
+            if p.liquidation > 0.0 and p.side * (opened - p.liquidation) <= 0.0:
+                reason = LIQUIDATION
+                leave(p, account, p.qty, p.liquidation, 0.0, spec.tick, spec.taker + spec.liquidation_fee)
+            else:
+                leave(p, account, p.qty, opened, slippage(rows[row], rules, p.qty * opened), spec.tick, spec.taker)
+            record(trades[m], p, s, row, reason)
             m += 1
     compact(book, account)
     return m
@@ -210,7 +218,7 @@ def run(
             find_signals(book, account, rows, first, times, entries_row, stops, entries_side, unit, rules, t)
             next_at = next_entry(book, entries_row, stops, at, total)
             if rules.opposite == 1:
-                m = close_opposite(book, account, rows, due, entries_row, entries_side, specs, rules, trades, m)
+                m = close_opposite(book, account, rows, due, entries_row, entries_side, specs, rules, trades, m, refused)
             enter_best_first(
                 book, account, rows, close, first, times, due, unit, specs, tiers, rules, entries_row, entries_side, rank, refused
             )  # fmt: skip

@@ -40,12 +40,12 @@ def stop_first(held, at, bar, shares):
     """What one bar does to a position: [(share or None for all, price, reason, rests)]."""
     _, o, high, low, _, _, _ = bar
     side, (_, tp1, tp2, tp3, trail) = held.side, held.plan[:5]
+    if held.liquidation > 0 and (o <= held.liquidation if side > 0 else o >= held.liquidation):
+        return [(None, held.liquidation, "liquidation", False)]
     if at >= held.deadline:
         return [(None, o, "time", False)]
     worst, best = (low, high) if side > 0 else (high, low)
     liquidated = held.liquidation > 0 and (worst <= held.liquidation if side > 0 else worst >= held.liquidation)
-    if held.liquidation > 0 and (o <= held.liquidation if side > 0 else o >= held.liquidation):
-        return [(None, held.liquidation, "liquidation", False)]
     if liquidated and (held.liquidation >= held.stop if side > 0 else held.liquidation <= held.stop):
         return [(None, held.liquidation, "liquidation", False)]
     if worst <= held.stop if side > 0 else worst >= held.stop:
@@ -145,6 +145,8 @@ class Oracle:
             return "price_moved"
         keep = specs[symbol].tiers[0].rate if specs[symbol].tiers else 0
         liquidation = max(0.0, price * (side - 1 / leverage) / (side - keep)) if keep > 0 else 0.0
+        if liquidation > 0 and side * (price - liquidation) <= 0:
+            return "margin"
         deadline = self.at(number) + rules.max_hold_ms
         held = Held(symbol, side, plan[1:6], number, qty, price, leverage, qty * price / leverage, liquidation, deadline)
         held.left, held.stop, held.best, held.mark = qty, stop, price, price

@@ -170,3 +170,85 @@ def test_it_slices_the_whole_quantity_and_leaves_no_dust(steps, step, shares, le
             assert left - qty < share_left * opened + step  # and within one step of the plan
         left -= qty
     assert left == pytest.approx(0.0, abs=step * 1e-6)
+
+
+WALKS = [pytest.param(exits.walk, id="compiled"), pytest.param(exits.walk.py_func, id="plain")]
+PLAN = LONG._replace(trail=3.0)
+
+
+def walked(walk, bar, path, *, plan=PLAN, mark=None, state=None, at=0):
+    """[(reason, price, share)] of one bar (open, high, low) and the stop after it; the same for a short in the mirror."""
+    o, high, low = map(float, bar)
+    mark_high, mark_low = map(float, mark or (high, low))
+    state = state or exits.opening_state.py_func(plan)
+    after, count, *fills = walk(plan, state, at, o, high, low, mark_high, mark_low, path)
+    found = [(exits.REASONS[fill.reason], pytest.approx(fill.price), pytest.approx(fill.share)) for fill in fills[:count]]
+    mirror = plan._replace(
+        side=-1, stop=200 - plan.stop, tp1=200 - plan.tp1, tp2=200 - plan.tp2, tp3=200 - plan.tp3,
+        liquidation=200 - plan.liquidation if plan.liquidation else 0.0,
+    )  # fmt: skip
+    reflected = state._replace(stop=200 - state.stop, best=200 - state.best)
+    other, count, *fills = walk(mirror, reflected, at, 200 - o, 200 - low, 200 - high, 200 - mark_low, 200 - mark_high, path)
+    assert [(exits.REASONS[fill.reason], pytest.approx(200 - fill.price), pytest.approx(fill.share)) for fill in fills[:count]] == found
+    assert other.stop == pytest.approx(200 - after.stop)
+    return found, after.stop
+
+
+@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize(
+    ("bar", "path", "expected"),
+    [
+        # From 100 both the stop at 90 and TP1 at 110 are reached; TP1 is 11 away, the low 12.
+        ((100, 111, 88), exits.PESSIMISTIC, [("stop", 90, 1.0)]),
+        ((100, 111, 88), exits.OPTIMISTIC, [("tp1", 110, 0.3), ("trail", 90, 0.7)]),
+        ((100, 111, 88), exits.ADAPTIVE, [("tp1", 110, 0.3), ("trail", 108, 0.7)]),  # the stop trails 3 behind 111, and the fall meets it
+        ((100, 113, 88), exits.ADAPTIVE, [("stop", 90, 1.0)]),  # the low is nearer
+        ((100, 112, 88), exits.ADAPTIVE, [("stop", 90, 1.0)]),  # as near
+        ((100, 125, 88), exits.OPTIMISTIC, [("tp1", 110, 0.3), ("tp2", 120, 0.4), ("trail", 90, 0.3)]),
+        ((115, 125, 100), exits.ADAPTIVE, [("tp1", 110, 0.3), ("tp2", 120, 0.4), ("trail", 122, 0.3)]),
+        ((100, 131, 50), exits.OPTIMISTIC, [("tp1", 110, 0.3), ("tp2", 120, 0.4), ("tp3", 130, 0.3)]),
+        ((89, 131, 88), exits.OPTIMISTIC, [("stop", 89, 1.0)]),  # opened beyond the stop: no path brings the targets first
+        ((90, 131, 90), exits.ADAPTIVE, [("stop", 90, 1.0)]),
+        ((100, 109, 89), exits.OPTIMISTIC, [("stop", 90, 1.0)]),
+    ],
+)
+def test_it_orders_the_legs_of_a_bar_as_the_path_says(walk, bar, path, expected):
+    assert walked(walk, bar, path)[0] == expected
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_it_lets_an_optimistic_bar_that_was_not_stopped_move_the_stop(walk):
+    assert walked(walk, (100, 111, 99), exits.OPTIMISTIC) == ([("tp1", 110, 0.3)], 108)
+
+
+@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize(
+    ("bar", "mark", "liquidation", "expected"),
+    [
+        ((100, 101, 95), (101, 84), 85, [("liquidation", 85, 1.0)]),  # the mark alone fell to it
+        ((100, 101, 89), (101, 84), 85, [("stop", 90, 1.0)]),  # the last price met the stop on its way
+        ((100, 101, 84), (101, 96), 85, [("stop", 90, 1.0)]),
+        ((100, 101, 91), (101, 94), 92, []),  # the last price alone is no liquidation
+        ((100, 101, 89), (101, 94), 92, [("stop", 90, 1.0)]),
+        ((100, 101, 95), (101, 92), 92, [("liquidation", 92, 1.0)]),  # a touch is enough
+        ((80, 81, 79), (101, 99), 85, [("liquidation", 85, 1.0)]),  # a gap costs no more than the margin
+        ((85, 86, 84), (101, 99), 85, [("liquidation", 85, 1.0)]),
+        ((87, 88, 86), (101, 99), 85, [("stop", 87, 1.0)]),
+    ],
+)
+def test_it_liquidates_on_the_mark_price_and_beyond_a_gap(walk, bar, mark, liquidation, expected):
+    assert walked(walk, bar, exits.PESSIMISTIC, plan=PLAN._replace(liquidation=float(liquidation)), mark=mark)[0] == expected
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_it_is_liquidated_and_not_timed_out_where_the_open_is_beyond_the_liquidation_price(walk):
+    plan = PLAN._replace(liquidation=85.0)
+    assert walked(walk, (80, 81, 79), exits.PESSIMISTIC, plan=plan, at=plan.deadline_ms)[0] == [("liquidation", 85, 1.0)]
+    assert walked(walk, (86, 87, 79), exits.PESSIMISTIC, plan=plan, at=plan.deadline_ms)[0] == [("time", 86, 1.0)]
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_it_liquidates_what_the_targets_left_on_the_optimistic_path(walk):
+    plan = PLAN._replace(stop=80.0, liquidation=85.0)
+    assert walked(walk, (100, 111, 84), exits.OPTIMISTIC, plan=plan)[0] == [("tp1", 110, 0.3), ("liquidation", 85, 0.7)]
+    assert walked(walk, (100, 111, 84), exits.ADAPTIVE, plan=plan)[0] == [("tp1", 110, 0.3), ("trail", 108, 0.7)]

@@ -1,0 +1,109 @@
+"""The simulation's rarer rules on tables worked out by hand: limit orders, reversals, joint notional, margins."""
+
+import pytest
+
+from backtesting import kernel
+from exchanges import exits
+from tests.backtesting.tables import FREE, make_bars, make_rules, make_series, make_specs, run
+
+LONG, SHORT = 1, -1
+FLAT = (100.0, 100.5, 99.5, 100.0)
+
+
+def reasons(result):
+    return [exits.REASONS[int(reason)] for reason in result.trades.reason]
+
+
+def test_it_never_pays_more_than_a_limit_that_the_open_has_reached():
+    """The limit is 99.8; the market opens at 99.7 and 0.2 % of slippage would make it 99.8994."""
+    bars = make_bars([FLAT, (99.7, 100.5, 99.5, 100.0)])
+    result = run(bars, {0: LONG}, specs=make_specs(), rules=make_rules(limit_offset=0.2, slippage=0.002))
+    assert result.trades.entry.tolist() == pytest.approx([99.8])
+    assert result.trades.slippage[0] == pytest.approx(result.trades.qty[0] * (0.1 + 100 * 0.002))
+    cheap = run(bars, {0: SHORT}, specs=make_specs(), rules=make_rules(limit_offset=-0.2, slippage=0.0005))
+    assert cheap.trades.entry.tolist() == pytest.approx([99.7 * 0.9995])  # no limit: to market
+
+
+def test_it_fills_a_limit_inside_the_bar_only_when_the_price_trades_through_it():
+    touch, through = (100.0, 100.5, 99.5, 100.0), (100.0, 103.0, 99.4, 100.0)
+    result = run(make_bars([FLAT, touch, through, FLAT]), {0: LONG}, specs=make_specs(), rules=make_rules(limit_offset=0.5, limit_bars=2))
+    trade = result.trades
+    assert (trade.entered.tolist(), trade.entry.tolist()) == ([2], [99.5])
+    assert trade.tps.tolist() == [0]  # the high of 103 may have been before the fill
+    # The margin of 100 allows 1,000 of notional at ten times; maker in, taker out at the close of 100.
+    assert trade.qty[0] == pytest.approx(10.05)
+    assert trade.fees[0] == pytest.approx(trade.qty[0] * (99.5 * 0.0002 + 100 * 0.0005))
+
+
+def test_it_stops_a_limit_order_in_the_bar_that_filled_it():
+    result = run(make_bars([FLAT, (100.0, 103.0, 97.0, 100.0), FLAT]), {0: LONG}, rules=make_rules(limit_offset=0.5))
+    assert (reasons(result), result.trades.exit.tolist()) == (["stop"], [98.0])
+
+
+def test_it_gives_up_a_limit_that_its_price_never_reached_and_frees_its_place():
+    bars = make_bars([FLAT] * 5)
+    result = run(bars, {0: LONG, 1: LONG, 3: LONG}, rules=make_rules(limit_offset=0.7, limit_bars=2, signal_bars=0))
+    assert result.trades.pnl.shape == (0,)
+    assert result.refused == {"unfilled": 2, "position": 1}  # the last one waits for the only bar that is left
+    assert result.balance == 1000.0
+
+
+def test_it_gives_up_a_limit_whose_bars_were_missing():
+    """Good for two bars; the second is missing, and the third is too late although it trades through the limit."""
+    late = (100.0, 100.5, 98.5, 100.0)
+    result = run(make_bars([FLAT, FLAT, late, FLAT], times=[0, 1, 3, 4]), {0: LONG}, rules=make_rules(limit_offset=0.7, limit_bars=2))
+    assert result.refused == {"unfilled": 1}
+    in_time = run(make_bars([FLAT, FLAT, late, FLAT], times=[0, 1, 3, 4]), {0: LONG}, rules=make_rules(limit_offset=0.7, limit_bars=3))
+    assert in_time.trades.entered.tolist() == [2]
+
+
+def test_it_reverses_at_the_open():
+    rows = [FLAT, FLAT, FLAT, (100.2, 100.5, 99.5, 100.0)]
+    result = run(make_bars(rows, funding=[0, 0, 0, 0.001]), {0: LONG, 2: SHORT}, rules=make_rules(opposite=kernel.REVERSE))
+    assert reasons(result) == ["opposite", "end_of_data"]
+    assert result.trades.left.tolist() == [3, 3]
+    assert result.trades.exit.tolist() == [100.2, 100.0]
+    assert result.trades.funding.tolist() == pytest.approx([-10 * 100.2 * 0.001, 0.0])  # the long held over the boundary, the short did not
+
+
+def test_it_counts_an_order_that_a_reversal_gives_up():
+    result = run(make_bars([FLAT] * 4), {0: LONG, 1: SHORT}, rules=make_rules(opposite=kernel.REVERSE, limit_offset=0.7, limit_bars=5))
+    assert (result.signals, result.refused) == (2, {"unfilled": 2})
+
+
+def test_it_liquidates_a_position_whose_reversal_opens_beyond_its_liquidation_price():
+    """Leverage 20 and 0.5 % to keep: (100 - 5) / 0.995 = 95.48; the next open is 95.2."""
+    rows = [FLAT, FLAT, (95.2, 95.5, 95.0, 95.2)]
+    rules = make_rules(
+        opposite=kernel.REVERSE, sizing=kernel.BY_NOTIONAL, notional_pct=20.0, max_margin_pct=1.0, max_leverage=20, stop=9.0, tp1=9.0
+    )
+    result = run(make_bars(rows), {0: LONG, 1: SHORT}, rules=rules)
+    assert reasons(result) == ["liquidation", "end_of_data"]
+    assert result.trades.exit[0] == pytest.approx(95 / 0.995)
+
+
+def test_it_refuses_a_margin_under_what_the_venue_asks_to_keep():
+    """A tenth of the notional is put in and 12 % would have to be kept: the position would be liquidated above its entry, at a gain."""
+    result = run(make_bars([FLAT, FLAT]), {0: LONG}, specs=make_specs(maintenance=0.12, **FREE))
+    assert (result.trades.pnl.shape, result.refused) == ((0,), {"margin": 1})
+
+
+def test_it_limits_what_moves_together_by_what_is_still_open():
+    """The first position of 1,000 has sold 70 % at two targets when the second of 1,000 comes: 3 coins at 104.5 and
+    1,035.50, all of its equity, are 130.3 % of it."""
+    climb = [FLAT, (100.0, 104.6, 99.5, 104.5), (104.5, 104.6, 104.0, 104.5)]
+    bars = kernel.join([make_series(climb), make_series([FLAT] * 3)])
+    entries = {0: LONG, 4: LONG}
+    for most, refused in ((131.0, {}), (130.0, {"correlation": 1})):
+        result = run(bars, entries, rules=make_rules(max_joint_pct=most, max_margin_pct=60.0))
+        assert result.refused == refused
+        assert result.trades.symbol.shape[0] == 2 - len(refused)
+
+
+def test_it_calls_ambiguous_only_what_it_had_to_assume():
+    both = (100.0, 103.0, 97.0, 100.0)
+    assert run(make_bars([FLAT, both]), {0: LONG}).trades.is_ambiguous.tolist() == [1]
+    gap = (97.5, 103.0, 97.0, 100.0)  # opened beyond the stop at 98
+    assert run(make_bars([FLAT, FLAT, gap]), {0: LONG}).trades.is_ambiguous.tolist() == [0]
+    late = run(make_bars([FLAT, FLAT, both]), {0: LONG}, rules=make_rules(max_hold_ms=900_000))
+    assert (reasons(late), late.trades.is_ambiguous.tolist()) == (["time"], [0])
