@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtesting.metrics.base import F
+from backtesting.metrics.base import F, Ints
 from signals import deflated
 
 BLOCKS = 16
-SPLITS_AT_A_TIME = 256
+SPLITS_AT_A_TIME = 128
 _NORMAL = NormalDist()
 
 
@@ -71,12 +71,10 @@ def pbo(returns: F, *, blocks: int = BLOCKS) -> Overfit | None:
     if size < 2 or tried < 2:
         return None
     parts = returns[-size * blocks :].reshape(blocks, size, tried)
-    sums, squares = parts.sum(axis=1), (parts**2).sum(axis=1)
-    chosen = np.array(list(combinations(range(blocks), blocks // 2)))
-    picks = np.zeros((chosen.shape[0], blocks))
-    np.put_along_axis(picks, chosen, 1.0, axis=1)
+    sums, squares = _subsets(parts.sum(axis=1)), _subsets((parts**2).sum(axis=1))
+    chosen = np.array([sum(1 << block for block in each) for each in combinations(range(blocks), blocks // 2)])
     n = size * blocks // 2
-    found = [_split(picks[i : i + SPLITS_AT_A_TIME], sums, squares, n) for i in range(0, picks.shape[0], SPLITS_AT_A_TIME)]
+    found = [_split(chosen[i : i + SPLITS_AT_A_TIME], sums, squares, n) for i in range(0, chosen.shape[0], SPLITS_AT_A_TIME)]
     inside, outside, rank = (np.concatenate(column) for column in zip(*found, strict=True))
     relative = rank / (tried + 1.0)
     logits = np.log(relative / (1.0 - relative))
@@ -89,14 +87,39 @@ def pbo(returns: F, *, blocks: int = BLOCKS) -> Overfit | None:
         float(np.mean(outside < 0.0)),
         float(inside.mean()),
         float(outside.mean()),
-        picks.shape[0],
+        chosen.shape[0],
     )
 
 
-def _split(picks: F, sums: F, squares: F, n: int) -> tuple[F, F, F]:
-    """Of the best inside each of the splits [k, blocks]: its ratio inside, outside, and its rank outside, 1 (worst) to the combinations."""
-    inside = _ratios(picks @ sums, picks @ squares, n)
-    outside = _ratios((1.0 - picks) @ sums, (1.0 - picks) @ squares, n)
+class Halves(NamedTuple):
+    """Sums of every set of the lower and of every set of the upper half of the blocks, [2 ** (blocks / 2), n] each, by the set's bits. Any set
+    of blocks is the sum of one of each, which is far less than adding up its blocks, and needs no matrix product whose threads would wait
+    for each other."""
+
+    lower: F
+    upper: F
+
+    def of(self, chosen: Ints) -> F:
+        bits = self.lower.shape[0].bit_length() - 1
+        return np.asarray(self.lower[chosen & (self.lower.shape[0] - 1)] + self.upper[chosen >> bits])
+
+
+def _subsets(parts: F) -> Halves:
+    """Of block sums [blocks, n]."""
+    half = parts.shape[0] // 2
+    tables = np.zeros((2, 1 << half, parts.shape[1]))
+    for table, own in zip(tables, (parts[:half], parts[half:]), strict=True):
+        for k in range(half):
+            table[1 << k : 2 << k] = table[: 1 << k] + own[k]
+    return Halves(tables[0], tables[1])
+
+
+def _split(chosen: Ints, sums: Halves, squares: Halves, n: int) -> tuple[F, F, F]:
+    """Of the best inside each of the splits (sets of blocks by their bits, [k]): its ratio inside, outside, and its rank outside, 1 (worst) to
+    the combinations."""
+    others = (sums.lower.shape[0] ** 2 - 1) ^ chosen
+    inside = _ratios(sums.of(chosen), squares.of(chosen), n)
+    outside = _ratios(sums.of(others), squares.of(others), n)
     best = inside.argmax(axis=1)[:, None]
     reached = np.take_along_axis(outside, best, axis=1)
     rank = np.count_nonzero(outside < reached, axis=1) + (np.count_nonzero(outside == reached, axis=1) + 1.0) / 2.0

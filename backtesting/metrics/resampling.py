@@ -92,9 +92,8 @@ def trade_intervals(pnl: F, notional: F, cluster: Ints, *, resamples: int = RESA
 
 def _cluster_sums(rng: np.random.Generator, rows: int, sums: F) -> F:
     """Sums of as many clusters as there are, drawn with replacement, [rows, columns]."""
-    n = sums.shape[0]
-    drawn = rng.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
-    return np.asarray(np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n) @ sums)
+    drawn = rng.integers(0, sums.shape[0], (rows, sums.shape[0]))
+    return np.stack([np.ascontiguousarray(column)[drawn].sum(axis=1) for column in sums.T], axis=1)
 
 
 def _of_sums(sums: F) -> F:
