@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
 
-from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck, ParameterSearch, WatchLook
+from backtesting.models import BacktestRun, BacktestTrade, GateDecision, LookaheadCheck, ParameterSearch, SharedLink, WatchLook
 from traderai.lib import clock
 
 
@@ -111,3 +111,12 @@ class WatchLookAdmin(EvidenceAdmin):
     )
     list_filter = ("is_worse", "champion__scope")
     list_select_related = ("champion", "former")
+
+
+@admin.register(SharedLink)
+class SharedLinkAdmin(ReadOnlyAdmin):
+    """Removing a link revokes it."""
+
+    list_display = ("id", "run", "created_at", "expires_at")
+    fields = ("run", "created_at", "expires_at")
+    list_select_related = ("run",)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backtesting.views import chart, compare, lookahead, runs, searches, trades
+from backtesting.views import chart, compare, lookahead, runs, searches, shared, trades
 
 app_name = "backtests"
 urlpatterns = [
@@ -22,6 +22,11 @@ urlpatterns = [
     path("<int:pk>/rerun/", runs.run_again, name="rerun"),
     path("<int:pk>/repeat/", runs.run_repeat, name="repeat"),
     path("<int:pk>/delete/", runs.run_delete, name="delete"),
+    path("<int:pk>/share/", shared.share_create, name="share"),
+    path("<int:pk>/share/<int:link>/revoke/", shared.share_revoke, name="share_revoke"),
+    path("shared/<str:token>/", shared.shared_report, name="shared"),
+    path("shared/<str:token>/chart.json", shared.shared_chart, name="shared_chart"),
+    path("shared/<str:token>/trades.csv", shared.shared_csv, name="shared_csv"),
     path("<int:pk>/chart.json", chart.run_chart, name="chart"),
     path("<int:pk>/trades.csv", trades.trades_csv, name="trades_csv"),
     path("<int:pk>/trades.parquet", trades.trades_parquet, name="trades_parquet"),

@@ -2,9 +2,23 @@
 
 import asyncio
 import logging
+import re
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+SECRET_ADDRESS = re.compile(r"(/shared/)[A-Za-z0-9_-]{8,}")
+"""What comes after it lets whoever reads it in: such an address is a key."""
+
+
+def hide_keys(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor: addresses that are keys are written without what makes them so."""
+    for name, value in event.items():
+        if isinstance(value, str) and "/shared/" in value:
+            event[name] = SECRET_ADDRESS.sub(r"\1...", value)
+    return event
+
 
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -12,6 +26,7 @@ SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
+    hide_keys,
 ]
 
 

@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from backtesting import runs
 from backtesting.forms import BacktestForm
 from backtesting.models import BacktestRun
-from backtesting.views import report, trades
+from backtesting.views import report, shared, trades
 from exchanges.models import JobStatus
 from signals.models import ModelVersion
 from traderai.lib.errors import UserError
@@ -81,7 +81,7 @@ def _page(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(BacktestRun.objects.for_user(request.user).select_related("model", "repeats"), pk=pk)
     context: dict[str, Any] = {"run": run, "is_over": not run.is_unfinished}
     if run.status == JobStatus.DONE:
-        context |= report.context(request, run) | trades.own_files(run)
+        context |= report.context(request, run) | trades.own_files(run) | shared.own_links(request, run)
     return render(request, "backtesting/detail.html", context)
 
 

@@ -107,7 +107,7 @@ def test_it_pages_through_the_trades(model, alice, client_for):
 def test_it_asks_the_database_no_more_for_more_trades(model, alice, client_for, django_assert_max_num_queries):
     run = rows.make_finished(alice, model, trades=30)
     client = client_for(alice)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         assert client.get(detail(run)).status_code == 200
 
 

@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page
 
+from backtesting import sharing
 from tests.backtesting import searched
 from tests.backtesting.rows import make_finished, make_model
 from tests.exchanges.trading import make_position
@@ -62,6 +63,7 @@ def test_nobody_is_kept_out_of_a_traders_pages(site, page, look, client_for, ali
     page.context.add_cookies([{"name": "session", "value": cookie, "url": site}])
     pages = [reverse(name) for name in TRADERS]
     pages += [reverse("models:detail", args=[model.pk]), reverse("backtests:detail", args=[run.pk])]
+    pages.append(reverse("backtests:shared", args=[sharing.create(run).token]))
     pages.append(f"{reverse('backtests:compare')}?run={run.pk}&run={other.pk}")
     pages += [reverse("backtests:search", args=[search.pk])]
     faults += [fault for address in pages for fault in broken(page, site + address)]

@@ -36,6 +36,8 @@ PUBLIC = {
     "account_reset_password_from_key_done",
     "mfa_authenticate",
 }
+# Pages for whoever has a link to one report; without it there is nothing to see.
+BY_LINK = {"backtests:shared", "backtests:shared_chart", "backtests:shared_csv"}
 # Pages for whoever is signed in. What they show is the caller's own: each app's tests hold that.
 SIGNED_IN = {
     "dashboard",
@@ -70,6 +72,8 @@ SIGNED_IN = {
             "delete",
             "chart",
             "compare",
+            "share",
+            "share_revoke",
             "trades_csv",
             "trades_parquet",
             "lookahead",
@@ -203,9 +207,11 @@ def asks_to_sign_in(response: Any) -> bool:
 
 
 def test_it_knows_every_address():
-    unlisted = {page.name for page in pages() if not is_staff_page(page)} - PUBLIC - SIGNED_IN - {"api:" + o.id for o in operations()}
+    unlisted = (
+        {page.name for page in pages() if not is_staff_page(page)} - PUBLIC - BY_LINK - SIGNED_IN - {"api:" + o.id for o in operations()}
+    )
     assert unlisted == set(), "say in this module who may open these"
-    assert (PUBLIC | SIGNED_IN) - {page.name for page in pages()} == set(), "these are gone"
+    assert (PUBLIC | BY_LINK | SIGNED_IN) - {page.name for page in pages()} == set(), "these are gone"
     assert PUBLIC.isdisjoint(SIGNED_IN)
 
 
@@ -225,6 +231,15 @@ def test_it_shows_strangers_what_is_public(client, db):
     broken = [page for page in pages() if page.name in PUBLIC and client.get(page.path).status_code not in (200, 302, 405)]
     # The root is Django Ninja's own 404.
     assert {page.name for page in broken} <= {"api:api-root"}
+
+
+def test_it_shows_nothing_without_the_link(client, sam, client_for):
+    found = {
+        page.name: (client.get(page.path).status_code, client_for(sam).get(page.path).status_code)
+        for page in pages()
+        if page.name in BY_LINK
+    }
+    assert found == dict.fromkeys(BY_LINK, (404, 404))
 
 
 def test_it_shows_a_trader_no_broken_page(alice, client_for):
