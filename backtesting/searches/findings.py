@@ -119,8 +119,8 @@ def verdict(walk: dict[str, Any] | None) -> dict[str, str]:
     )
 
 
-def warnings(facts: dict[str, Any], objective: str) -> list[str]:
-    """What a reader of the best combination has to know, worst first."""
+def warnings(facts: dict[str, Any], objective: str, *, limit_pct: float) -> list[str]:
+    """What a reader of the best combination has to know, worst first. limit_pct -- the profile's: after such a fall nothing more is entered"""
     said = []
     if not facts["top"]:
         return ["No combination had enough trades and a defined objective: there is no best."]
@@ -134,6 +134,10 @@ def warnings(facts: dict[str, Any], objective: str) -> list[str]:
     if facts["overfit"] and facts["overfit"]["probability"] > 0.5:
         said.append(
             f"In {_percent(facts['overfit']['probability'])} of the splits the best of one half of the days was below the middle on the other half: the search fits noise."
+        )
+    if facts["top"][0]["fall_pct"] >= limit_pct:
+        said.append(
+            f"The best fell by the {limit_pct:g} % after which the risk profile enters nothing more: from then on it did not trade."
         )
     near = facts["around"]
     if near and near["neighbours"] and near["mean"] is not None:

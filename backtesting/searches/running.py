@@ -16,6 +16,7 @@ from backtesting.combos import ranking, windows
 from backtesting.combos.space import Space
 from backtesting.models import Method, ParameterSearch, TrialBatch, Walk
 from backtesting.searches import asking, findings, trials, walking, work
+from exchanges.risk import profiles
 from traderai.lib.jobs import Claim, Withdrawn
 
 log = structlog.get_logger(__name__)
@@ -72,7 +73,7 @@ def _search(held: Claim[ParameterSearch], tell: Callable[..., None]) -> None:
     )
     facts["walk"] = _walk(search, space, evaluate, tell) if search.walk != Walk.NONE else None
     facts["verdict"] = findings.verdict(facts["walk"])
-    facts["warnings"] = findings.warnings(facts, search.objective)
+    facts["warnings"] = findings.warnings(facts, search.objective, limit_pct=profiles.profile(search.risk_profile).max_drawdown_pct)
     held.finish(result=facts)
 
 

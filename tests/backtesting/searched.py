@@ -72,7 +72,7 @@ def make_finished(user, net=(1.0, 2.0, 3.0, 4.0, -2.0, 0.5), *, walk=True, **mor
         )
     facts["walk"] = findings.walked(found, table, walked, capital=capital, walks=1) if walk else None
     facts["verdict"] = findings.verdict(facts["walk"])
-    facts["warnings"] = findings.warnings(facts, search.objective)
+    facts["warnings"] = findings.warnings(facts, search.objective, limit_pct=25.0)
     search.result = facts
     search.save(update_fields=["result"])
     return search

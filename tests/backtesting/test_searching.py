@@ -164,13 +164,24 @@ def test_it_believes_less_of_the_best_when_more_was_tried() -> None:
 def test_it_says_that_there_is_no_best() -> None:
     facts = judge([1.0] * 6, trades=[3] * 6)
     assert (facts["top"], facts["deflated"], facts["overfit"]) == ([], None, None)
-    assert findings.warnings(facts, "net_profit") == ["No combination had enough trades and a defined objective: there is no best."]
+    assert findings.warnings(facts, "net_profit", limit_pct=25.0) == [
+        "No combination had enough trades and a defined objective: there is no best."
+    ]
 
 
 def test_it_warns_of_a_best_that_stands_alone() -> None:
     facts = judge([-1.0, -2.0, 0.5, 40.0, -2.0, -1.0])
-    assert any("it stands alone" in warning for warning in findings.warnings(facts, "net_profit"))
-    assert not any("it stands alone" in warning for warning in findings.warnings(judge([30.0, 35.0, 38.0, 40.0, 33.0, 31.0]), "net_profit"))
+    assert any("it stands alone" in warning for warning in findings.warnings(facts, "net_profit", limit_pct=25.0))
+    assert not any(
+        "it stands alone" in warning
+        for warning in findings.warnings(judge([30.0, 35.0, 38.0, 40.0, 33.0, 31.0]), "net_profit", limit_pct=25.0)
+    )
+
+
+def test_it_warns_of_a_best_that_the_drawdown_limit_stopped() -> None:
+    facts = judge([1.0, 2.0, 3.0, 4.0, 2.0, 1.0])  # each fell by 5 %
+    assert any("enters nothing more" in warning for warning in findings.warnings(facts, "net_profit", limit_pct=5.0))
+    assert not any("enters nothing more" in warning for warning in findings.warnings(facts, "net_profit", limit_pct=5.1))
 
 
 @pytest.mark.parametrize(
