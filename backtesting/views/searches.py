@@ -6,6 +6,7 @@ import numpy as np
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -34,12 +35,12 @@ BADGES = {"holds": "ok", "unproven": "warn", "fails": "bad", "unjudged": "warn"}
 @require_safe
 def search_list(request: HttpRequest) -> HttpResponse:
     """My searches, newest first."""
-    found = ParameterSearch.objects.for_user(request.user).defer("space").order_by("-pk")
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    found = ParameterSearch.objects.for_user(request.user).defer("space", "result").annotate(word=KT("result__verdict__word"))
+    page = Paginator(found.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
     search: Any
     for search in page:
         search.rule = rules.STRATEGIES.get(search.strategy)
-        search.badge = BADGES.get(search.result.get("verdict", {}).get("word", ""), "")
+        search.badge = BADGES.get(search.word, "")
     return render(request, "backtesting/searches.html", {"page": page})
 
 
