@@ -32,7 +32,8 @@ class QueuedOut(Schema):
 
 
 class RunOut(Schema):
-    """`metrics` is empty until status is done; every figure in it has its span and sample size."""
+    """`metrics` is empty until status is done; every figure in it has its span and sample size. What is kept of how it was computed is empty
+    until then, too, and two runs with the same data_hash, code_version, model and settings have the same trades."""
 
     id: int
     status: Literal["queued", "running", "done", "failed", "cancelled"]
@@ -43,7 +44,30 @@ class RunOut(Schema):
     capital: float
     risk_profile: str
     simulated: bool
+    start_ms: int | None = Field(description="Open of the first simulated bar.")
+    end_ms: int | None = Field(description="Close of the last simulated bar.")
+    model_version: int | None
+    data_hash: str = Field(description="BLAKE2b over every candle and funding rate that was read.")
+    code_version: str
+    seed: int | None
+    repeats: int | None = Field(description="The run that this one repeats exactly.")
+    comparison: dict[str, Any] = Field(
+        description="Of a repetition: whether its trades are the same, what differs, and what changed since."
+    )
+    params: dict[str, Any] = Field(description="Costs, plan and entry rule as they were used.")
     metrics: dict[str, Any]
+
+    @staticmethod
+    def resolve_model_version(run: BacktestRun) -> int | None:
+        return run.model.version if run.model else None
+
+    @staticmethod
+    def resolve_seed(run: BacktestRun) -> int | None:
+        return run.params.get("seed")
+
+    @staticmethod
+    def resolve_repeats(run: BacktestRun) -> int | None:
+        return run.repeats_id
 
     @staticmethod
     def resolve_simulated(run: BacktestRun) -> bool:
@@ -124,7 +148,7 @@ def get_backtest_trades(
 
 
 def _mine(request: HttpRequest, run_id: int) -> BacktestRun:
-    return get_object_or_404(BacktestRun.objects.for_user(request.user), pk=run_id)
+    return get_object_or_404(BacktestRun.objects.for_user(request.user).select_related("model"), pk=run_id)
 
 
 def _ms(day: date | None) -> int | None:

@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from backtesting import events, reproduction
+from backtesting import affordable, events, reproduction
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
 from exchanges.models import JobStatus, Market, Provenance
@@ -64,11 +64,11 @@ def start(
 
     repeats -- the run it repeats and is compared with in the end
     venue -- the slug of the markets' venue, by default the platform's. capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
-    Raises NotRunnable, UnknownSymbol; nothing is stored then.
+    Raises NotRunnable, UnknownSymbol, TooLittle; nothing is stored then.
     """
     money = capital_of(capital)
     try:
-        profiles.profile(risk_profile)
+        profile = profiles.profile(risk_profile)
     except profiles.UnknownRiskProfile as error:
         raise NotRunnable(str(error), field="risk_profile") from error
     markets = judgeable_markets(symbols, venue=venue)
@@ -90,6 +90,9 @@ def start(
         raise NotRunnable(
             "symbols: the model and the markets must both be simulated or both be real; train a model on these markets", field="symbols"
         )
+    if repeats is None:
+        begins_ms = max(start_ms or 0, judged.oos_start_ms)
+        affordable.check(money, markets, profile, hold_hours=judged.plan.max_hold_hours, start_ms=begins_ms, end_ms=end_ms)
     with transaction.atomic():
         run = BacktestRun.objects.create(
             user=user,

@@ -3,6 +3,7 @@
 import pytest
 
 from backtesting.models import BacktestRun
+from exchanges.models import Market
 from tests.backtesting import rows
 from tests.signals import scenes
 from tests.signals.scenes import BTC
@@ -15,6 +16,7 @@ KNOWN = b'"symbols": ["BTC/USDT:USDT"]'
 def model(db):
     """A champion whose out-of-sample time is the last 30 of 50 bars."""
     scenes.make_market(BTC, bars=50)
+    Market.objects.filter(symbol=BTC).update(min_notional=5)
     return rows.make_model(oos_start_ms=scenes.START_MS + 20 * scenes.BAR_MS)
 
 
@@ -43,6 +45,45 @@ def test_it_refuses_odd_bodies_and_stores_nothing(model, alice, client_for, body
     assert reply.status_code == status
     assert words in reply.content.decode()
     assert BacktestRun.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"symbols": ["NOPE/USDT:USDT"]}, "symbols", "is not listed"),
+        ({"symbols": []}, "symbols", "name at least one"),
+        ({"symbols": ["ETH/USDT:USDT"]}, "symbols", "has no candles"),
+        ({"start": "2040-01-01"}, "symbols", "has no 15m candles between 2040-01-01"),
+        ({"start": "2001-01-01"}, "start", "start there or later"),
+        ({"end": "2001-01-01"}, "end", "must be after the start"),
+        ({"start": "2040-01-02", "end": "2040-01-01"}, "end", "must be after the start"),
+        ({"capital": 0}, "capital", "more than 0"),
+        ({"capital": 1.005}, "capital", "more than two decimals"),
+        (
+            {"capital": 0.5},
+            "capital",
+            "cannot buy the venue's smallest order of BTC/USDT:USDT within the medium risk profile; it takes at least",
+        ),
+        ({"risk_profile": "yolo"}, "risk_profile", "use one of low, medium, high"),
+    ],
+)
+def test_it_names_the_field_and_what_to_do(model, alice, client_for, change, field, words):
+    reply = client_for(alice).post("/api/v1/backtest/run", {"symbols": [BTC]} | change, content_type="application/json")
+    assert (reply.status_code, reply.json()["field"]) == (422, field)
+    assert words in reply.json()["detail"]
+    assert BacktestRun.objects.count() == 0
+
+
+def test_it_tells_what_a_run_was_computed_from(alice, client_for):
+    model = rows.make_model(version=3)
+    first = rows.make_finished(alice, model)
+    kept = {"data_hash": "d" * 32, "code_version": "abc", "params": {"seed": 0}, "start_ms": 1, "end_ms": 2}
+    run = rows.make_finished(alice, model, repeats=first, comparison={"same": True}, **kept)
+    found = client_for(alice).get(f"/api/v1/backtest/{run.pk}").json()
+    told = {"seed": 0, "model_version": 3, "repeats": first.pk, "comparison": {"same": True}}
+    assert {name: found[name] for name in (*kept, *told)} == kept | told
+    found = client_for(alice).get(f"/api/v1/backtest/{first.pk}").json()
+    assert (found["data_hash"], found["seed"], found["repeats"], found["comparison"]) == ("", None, None, {})
 
 
 def test_it_takes_the_defaults_and_whole_numbers(model, alice, client_for):

@@ -29,6 +29,7 @@ def refusal(*args) -> str:
         (["--capital", "much"], "capital: 'much' is not a number; give an amount like 100"),
         (["--capital", "-5"], "capital: must be more than 0"),
         (["--capital", "nan"], "capital: must be more than 0"),
+        (["--capital", "1"], f"capital: 1 USDT cannot buy the venue's smallest order of {BTC}"),
         (["--start", "2025-13-01"], "start: '2025-13-01' is not a day; write it like 2025-01-31"),
         (["--end", "31.12.2025"], "end: '31.12.2025' is not a day"),
         (["--end", "2001-01-01"], "end: must be after the start"),
@@ -71,7 +72,7 @@ def test_it_keeps_the_run_when_its_trades_cannot_be_written(tmp_path, monkeypatc
     with pytest.raises(
         CommandError, match=r"^trades: .*trades.csv cannot be written \(Is a directory\); choose another place, run \d+ is kept"
     ):
-        call_command("backtest", "--symbols", BTC, "--json", "--trades", str(tmp_path / "trades.csv"))
+        call_command("backtest", "--symbols", BTC, "--capital", "1000", "--json", "--trades", str(tmp_path / "trades.csv"))
     assert json.loads(capsys.readouterr().out)["status"] == "done"
 
 
@@ -84,5 +85,5 @@ def test_it_cancels_a_run_that_is_stopped_with_ctrl_c(monkeypatch):
 
     monkeypatch.setattr(runs, "_simulate", stopped)
     with pytest.raises(KeyboardInterrupt):
-        call_command("backtest", "--symbols", BTC)
+        call_command("backtest", "--symbols", BTC, "--capital", "1000")
     assert [run.status for run in BacktestRun.objects.all()] == ["cancelled"]

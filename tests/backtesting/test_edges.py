@@ -182,14 +182,14 @@ def test_it_asks_for_a_run_through_the_form(champion, alice, client_for, django_
     "changes", [{"capital": "0"}, {"risk_profile": "yolo"}, {"symbols": ["NOPE"]}, {"symbols": []}, {"start": "2001-01-01"}]
 )
 def test_it_answers_a_bad_form_with_422_and_keeps_nothing(champion, alice, client_for, changes):
-    reply = client_for(alice).post(reverse("backtests:new"), {"symbols": [BTC], "capital": "100", "risk_profile": "low", **changes})
+    reply = client_for(alice).post(reverse("backtests:new"), {"symbols": [BTC], "capital": "1000", "risk_profile": "low", **changes})
     assert reply.status_code == 422
     assert "field__errors" in reply.content.decode() or "form-errors" in reply.content.decode()
     assert BacktestRun.objects.count() == 0
 
 
 def test_it_shows_progress_until_the_run_is_over(champion, alice, client_for):
-    run = runs.start(alice, symbols=[BTC], capital=100, risk_profile="low", queue=False)
+    run = runs.start(alice, symbols=[BTC], capital=1000, risk_profile="low", queue=False)
     client, url = client_for(alice), reverse("backtests:detail", args=[run.pk])
     assert 'hx-trigger="every 1s"' in client.get(url).content.decode()
     assert "HX-Refresh" not in client.get(url, headers={"HX-Request": "true"})
