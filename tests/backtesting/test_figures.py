@@ -57,6 +57,14 @@ def test_it_orders_trades_by_exit():
     assert ledger.is_closed.tolist() == [True, True, False]
 
 
+def test_a_trade_counts_when_it_was_closed_whenever_it_was_entered():
+    late = make_ledger()._replace(entered_ms=np.array([0, 1, 2]) * HOUR + JANUARY_1, left_ms=JANUARY_1 + np.array([40 * DAY, DAY, DAY]))
+    assert figures.by_exit(late).pnl.tolist() == [-4.0, 6.0, 10.0]
+    found = figures.tables(late, make_account())
+    assert [(row["key"], row["n"], row["net"]) for row in found["month"]] == [("2025-01", 2, 2.0), ("2025-02", 1, 10.0)]
+    assert [row["key"] for row in found["hour"]] == ["00", "01", "02"]
+
+
 def test_its_rates_are_over_closed_trades_and_its_money_over_all():
     found = figures.of_trades(make_ledger(), make_account())
     assert found["payoff_ratio"] == {"value": 2.5, "n": 2}

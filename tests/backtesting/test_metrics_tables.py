@@ -37,6 +37,7 @@ def test_it_counts_trades_by_their_key():
     assert lost[0].share is None
     assert metrics.best_share(lost) is None
     assert metrics.breakdown([], np.zeros(0), np.zeros(0)) == []
+    assert metrics.breakdown(["BTC"], np.array([0.0]), np.array([100.0]))[0].won == 0.0
 
 
 def test_it_says_on_how_few_profits_rest():

@@ -68,8 +68,8 @@ def test_it_says_how_long_positions_live():
 
 
 def test_it_turns_the_account_over_so_often_a_year():
-    traded = np.array([300.0, 500.0]), np.array([310.0, 490.0])
-    assert metrics.turnover_a_year(*traded, 100.0, 73 * metrics.DAY_MS) == pytest.approx(16 * 5)
+    traded = np.array([300.0, 500.0]), np.array([350.0, 490.0])
+    assert metrics.turnover_a_year(*traded, 100.0, 73 * metrics.DAY_MS) == pytest.approx(16.4 * 5)
     assert metrics.turnover_a_year(*traded, 100.0, 0) is None
     assert metrics.turnover_a_year(*traded, 0.0, 1) is None
 
