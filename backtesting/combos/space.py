@@ -137,5 +137,7 @@ def _axis(known: Parameter, given: Any) -> Axis:
     if low > high:
         raise UnfitParameter(known.name, f"the range from {low:g} to {high:g} is empty; give the lower end first")
     if step <= 0.0 or (high - low) / step > MOST_STEPS:
-        raise UnfitParameter(known.name, f"the step must be more than 0, and the range at most {MOST_STEPS:,} steps wide; choose a wider step")
+        raise UnfitParameter(
+            known.name, f"the step must be more than 0, and the range at most {MOST_STEPS:,} steps wide; choose a wider step"
+        )
     return Axis(known.name, low, high, step)
