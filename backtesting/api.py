@@ -21,6 +21,13 @@ class RunIn(Schema):
     symbols: list[str] = Field(description="ccxt's spelling, e.g. BTC/USDT:USDT", max_length=200)
     capital: float = Field(100, strict=True, description="Starting equity in quote currency.")
     risk_profile: str = Field("medium", description="low, medium or high")
+    strategy: str = Field("ml-ensemble", description="ml-ensemble, judged by the champion, or a rule such as sma-cross.", max_length=40)
+    strategy_params: dict[str, Any] = Field(
+        default_factory=dict, description="A rule's parameters and its plan's multiples; defaults for what is left out."
+    )
+    engine: dict[str, Any] = Field(
+        default_factory=dict, description="How it is simulated: path, detail, entry, sizing, slippage ...; usual for what is left out."
+    )
     start: date | None = Field(None, description="First day, not before out-of-sample time begins.")
     end: date | None = None
 
@@ -43,6 +50,9 @@ class RunOut(Schema):
     symbols: list[str]
     capital: float
     risk_profile: str
+    strategy: str
+    strategy_params: dict[str, Any]
+    engine: dict[str, Any]
     simulated: bool
     start_ms: int | None = Field(description="Open of the first simulated bar.")
     end_ms: int | None = Field(description="Close of the last simulated bar.")
@@ -112,12 +122,15 @@ class TradesOut(Schema):
 
 @router.post("/backtest/run", response={202: QueuedOut})
 def run_backtest(request: HttpRequest, body: RunIn) -> Status[QueuedOut]:
-    """Queue a backtest of the newest champion on out-of-sample time. Ask status_url how it goes."""
+    """Queue a backtest of the newest champion on out-of-sample time, or of a rule. Ask status_url how it goes."""
     run = runs.start(
         request.user,
         symbols=body.symbols,
         capital=body.capital,
         risk_profile=body.risk_profile,
+        strategy=body.strategy,
+        strategy_params=body.strategy_params,
+        engine=body.engine,
         start_ms=_ms(body.start),
         end_ms=_ms(body.end),
     )

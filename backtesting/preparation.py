@@ -7,22 +7,23 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
-from backtesting import kernel
 from exchanges import candles
 from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
 from exchanges.models import Market
 from exchanges.ports import CandleFrame, FundingFrame
-from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, net_profit, processing, sequences
 from signals.plan import PlanConfig
 from signals.ports import SIDES, SIGN, FeatureFrame, Template, TrainedEnsemble
+from signals.rules import RuleStrategy, Values, decisions
 from signals.training import panel
 from signals.voters import ml
 
 Progress = Callable[[str, float], None]
 Compute = Callable[..., FeatureFrame]
+RULE_WARM_UP_BARS = 5_000
+"""Bars before the span that a rule's indicators and the plan's unit warm up on: five of the longest windows."""
 STAGES = ("no_history", "abstained", "confidence", "agreement", "net_profit", "expectancy")
 """The tests of net_profit.assess in their order."""
 
@@ -42,7 +43,8 @@ class Candidates(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """One symbol's out-of-sample bars and what the model says at each of them (arrays of the frame's length), with the plan's unit.
+    """One symbol's out-of-sample bars and what the model says at each of them (arrays of the frame's length), with the plan's unit. marks: its
+    bars of mark prices; details: its finer bars, of the same span; None or empty where none are stored.
 
     judged: how many bars ended at each of STAGES (their better side counts); bars that became candidates are not in it.
     """
@@ -53,6 +55,8 @@ class Prepared(NamedTuple):
     candidates: Candidates
     unit: NDArray[np.float64]
     judged: dict[str, int]
+    marks: CandleFrame | None = None
+    details: CandleFrame | None = None
 
 
 def prepare(
@@ -69,6 +73,28 @@ def prepare(
     if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
         found = found._replace(side=np.maximum(found.side, 0))
     return Prepared(market, history.slice(first, len(history)), funding, found, said.unit, said.judged)
+
+
+def prepare_rule(
+    market: Market, strategy: RuleStrategy, values: Values, plan: PlanConfig, *, start_ms: int | None, end_ms: int | None
+) -> Prepared:
+    """What a rule decides from start_ms on; the bars before only warm its indicators up. A bar without a unit yet is no candidate."""
+    since_ms = None
+    if start_ms is not None:
+        before = candles.read(market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=RULE_WARM_UP_BARS)
+        since_ms = int(before.timestamp[0]) if len(before) else start_ms
+    history = candles.read(market, settings.BASE_TIMEFRAME, start_ms=since_ms, end_ms=end_ms)
+    first = 0 if start_ms is None else int(history.timestamp.searchsorted(start_ms))
+    said = decisions.decide(strategy, history.high, history.low, history.close, [strategy.row(values)])
+    side = np.zeros(len(history), np.int8)
+    side[said.rows] = said.sides
+    unit = features.plan_atr(history, plan)
+    side[~(unit > 0.0)] = 0
+    if market.is_cash:
+        side = np.maximum(side, 0)
+    n = len(history) - first
+    found = _planned(history.close[first:], unit[first:], side[first:], np.zeros(n), np.full(n, np.nan), plan)
+    return Prepared(market, history.slice(first, len(history)), candles.funding(market), found, unit[first:], {})
 
 
 class Decided(NamedTuple):
@@ -182,74 +208,3 @@ def bitcoin_for(markets: Sequence[Market], start_ms: int, end_ms: int | None, *,
     bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     frame = candles.read(found, settings.BASE_TIMEFRAME, start_ms=start_ms - (features.WARMUP_BARS + lookback - 1) * bar_ms, end_ms=end_ms)
     return frame if len(frame) else None
-
-
-def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Entries]:
-    """All symbols on one line of time, and what is wanted of each, the best expectancy first."""
-    bars = kernel.join([series(item.market, item.frame, item.funding) for item in prepared])
-    side, unit, expectancy = (
-        np.concatenate(columns)
-        for columns in zip(*((item.candidates.side, item.unit, item.candidates.expectancy) for item in prepared), strict=True)
-    )
-    return bars, kernel.entries_of(bars, side, np.nan_to_num(unit), expectancy)
-
-
-def series(market: Market, frame: CandleFrame, funding: FundingFrame) -> kernel.Series:
-    """One symbol's bars as the kernel takes them, with what funding falls due with each."""
-    due = funding_due(market, frame, funding)
-    paying = funding_rule.paying_bar(due.timestamp, frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
-    paid = paying < len(frame)
-    row = paying[paid]
-    return kernel.Series(
-        frame.timestamp, frame.open, frame.high, frame.low, frame.close, frame.volume,
-        due_row=row, due_price=frame.open[row], due_rate=due.rate[paid], due_cost=due.cost[paid],
-    )  # fmt: skip
-
-
-def funding_due(market: Market, frame: CandleFrame, funding: FundingFrame) -> funding_rule.Due:
-    """What a position held all along would pay: the live positions' rule on the stored history."""
-    at, bar_ms = frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME]
-    start_ms, end_ms = (int(at[0]), int(at[-1]) + bar_ms) if at.shape[0] else (0, 0)
-    return funding_rule.due(funding, start_ms=start_ms, end_ms=end_ms, hourly_cost=market.default_funding)
-
-
-def specs(markets: Sequence[Market]) -> list[kernel.Spec]:
-    """What the venue asks of each symbol."""
-    return [
-        kernel.Spec(
-            step_size=float(market.step_size),
-            tick=float(market.tick_size),
-            min_notional=float(market.min_notional),
-            max_leverage=market.max_leverage,
-            maker=market.costs.fee_rate(maker=True),
-            taker=market.costs.fee_rate(maker=False),
-            tiers=() if market.is_cash else (kernel.Tier(0.0, market.maintenance_margin_pct / 100.0),),
-        )
-        for market in markets
-    ]
-
-
-def rules(capital: float, profile: RiskProfile, plan: PlanConfig, costs: CostModel) -> kernel.Rules:
-    """The profile's limits and the plan as the kernel takes them."""
-    return kernel.Rules(
-        capital=capital,
-        risk_pct=profile.risk_per_trade_pct,
-        max_margin_pct=profile.max_margin_pct,
-        max_leverage=profile.max_leverage,
-        max_open=profile.max_open_positions,
-        max_daily_loss_pct=profile.max_daily_loss_pct,
-        max_drawdown_pct=profile.max_drawdown_pct,
-        slippage=costs.slippage_bps * 1e-4,
-        stop_cost_pct=costs.stop_cost_pct(hours=plan.max_hold_hours),
-        stop=plan.stop_atr,
-        tp1=plan.tp1_atr,
-        tp2=plan.tp2_atr,
-        tp3=plan.tp3_atr,
-        trail=plan.trail_atr,
-        share1=plan.shares[0],
-        share2=plan.shares[1],
-        share3=plan.shares[2],
-        max_hold_ms=plan.max_hold_ms,
-        bar_ms=TIMEFRAME_MS[settings.BASE_TIMEFRAME],
-        signal_bars=processing.EXPIRE_AFTER_BARS,
-    )

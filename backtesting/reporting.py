@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting import doubts, figures, kernel, metrics, preparation, reproduction
+from backtesting import arrays, doubts, figures, kernel, metrics, preparation, reproduction
 from backtesting.baselines import Baseline
+from backtesting.engine import Engine
 from backtesting.figures import Account, Ledger, figure
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.preparation import Prepared
+from backtesting.workload import Workload
 from exchanges.exits import END_OF_DATA, REASONS
 from exchanges.models import JobStatus, Market, Provenance
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import processing, regimes
-from signals.ports import Template
+from signals import processing, regimes, strategies
 from signals.training import figures as training_figures
 from traderai.lib import clock
 
@@ -40,16 +41,15 @@ class Report(NamedTuple):
 
 def report(
     run: BacktestRun,
-    markets: Sequence[Market],
-    prepared: Sequence[Prepared],
+    work: Workload,
+    engine: Engine,
     bars: kernel.Bars,
     result: kernel.Result,
-    template: Template,
     profile: RiskProfile,
     random: Baseline | None,
 ) -> Report:
     """Everything about one result. Shapes as in backtesting.kernel. random -- what the same number of entries at random moments earned"""
-    assert run.model is not None
+    model, markets, prepared = run.model, work.markets, work.prepared
     capital, trades, bar_ms = float(run.capital), result.trades, TIMEFRAME_MS[run.timeframe]
     start_ms, end_ms = int(result.times[0]), int(result.times[-1]) + bar_ms
     span = {
@@ -80,7 +80,8 @@ def report(
             "enough": n >= metrics.ENOUGH_TRADES,
             "note": metrics.sample_note(n),
         },
-        "model": {"version": run.model.version, "scope": run.model.scope, "oos_start": _iso(run.model.oos_start_ms)},
+        "model": None if model is None else {"version": model.version, "scope": model.scope, "oos_start": _iso(model.oos_start_ms)},
+        "strategy": {"slug": run.strategy, "label": run.strategy_label, "params": run.strategy_params},
         "provenance": run.provenance,
         "label": SIMULATED_LABEL if run.provenance == Provenance.SIMULATED else "",
         "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
@@ -89,17 +90,19 @@ def report(
         "tables": figures.tables(ledger, account),
         "concentration": figures.concentration(ledger),
         "luck": {**figures.luck(ledger, account, seed=reproduction.SEED), "random": random and random._asdict()},
-        "notes": _notes(run),
+        "notes": _notes(run, engine),
         "checks": _checks(run, prepared, bars, probability, trades, bar_ms),
     }
     closed = trades.reason != END_OF_DATA
     independent = _independent((trades.pnl / (trades.qty * trades.entry))[closed], bars, trades.entered[closed])
     found["checks"] += doubts.of(found, independent=independent)
     params = {
-        "template": template.slug,
+        "template": run.strategy,
+        "strategy_params": run.strategy_params,
+        "engine": engine.to_json(),
         "timeframe": run.timeframe,
-        "plan": asdict(run.model.plan),
-        "rule": asdict(processing.entry_rule(template)),
+        "plan": asdict(work.plan),
+        "rule": {} if model is None else asdict(processing.entry_rule(strategies.template(run.strategy))),
         "costs": asdict(costs),
         "risk_profile": asdict(profile),
     }
@@ -202,14 +205,28 @@ def _curves(result: kernel.Result, capital: float, hold: NDArray[np.float64]) ->
     }
 
 
-def _notes(run: BacktestRun) -> list[str]:
-    assert run.model is not None
-    first = f"{clock.from_ms(run.model.oos_start_ms):%Y-%m-%d %H:%M}"
+INSIDE = {
+    "pessimistic": "Pessimistic inside a bar: liquidation, then stop, then targets; targets need a trade-through; a gap fills at the open.",
+    "adaptive": "Adaptive inside a bar: the extreme nearer to the open is taken to have come first, which is kinder than the pessimistic path.",
+    "optimistic": "Optimistic inside a bar: targets before stops. No result to trade on; it shows how much the pessimistic path assumes.",
+}
+ENTRY = {
+    "market": "Entries fill at the open of the bar after the decision, at the earliest.",
+    "limit": "Entries are limit orders from the open after the decision on: they need a trade-through, and lapse when the price does not come.",
+}
+
+
+def _notes(run: BacktestRun, engine: Engine) -> list[str]:
+    if run.model is None:
+        seen = "Not out of sample: nobody has kept this time back. Parameters that were chosen by looking at it flatter the result; a walk-forward search does not."
+    else:
+        first = f"{clock.from_ms(run.model.oos_start_ms):%Y-%m-%d %H:%M}"
+        seen = f"Out of sample: the model has seen nothing from {first} UTC on; labels that reach into that time were purged and an embargo kept."
     notes = [
-        f"Out of sample: the model has seen nothing from {first} UTC on; labels that reach into that time were purged and an embargo kept.",
+        seen,
         "After costs: maker and taker fees, slippage on what takes liquidity, funding at the stored rates, and at the default for every hour that none stands for.",
-        "Pessimistic inside a bar: liquidation, then stop, then targets; targets need a trade-through; a gap fills at the open.",
-        "Entries fill at the open of the bar after the decision, at the earliest.",
+        INSIDE[engine.path],
+        ENTRY[engine.entry],
         "Positions still open at their market's last bar are closed at its close; they count in money, not in hit rate, win rate, profit factor or expectancy.",
         "Venue rules (steps, minimums, fees) are today's, applied to the whole span.",
         "The symbols were chosen today: coins that have disappeared since are missing, which flatters any strategy.",
@@ -222,7 +239,8 @@ def _notes(run: BacktestRun) -> list[str]:
 def _compared(run: BacktestRun, start_ms: int, end_ms: int) -> int:
     """How many other models of the scope nobody's runs (the promotion's, the command's) have tried on time of this span."""
     tried = BacktestRun.objects.filter(user=None, status=JobStatus.DONE, start_ms__lt=end_ms, end_ms__gt=start_ms)
-    assert run.model is not None
+    if run.model is None:
+        return 0
     return tried.filter(model__scope=run.model.scope).exclude(model=run.model).values("model").distinct().count()
 
 
@@ -242,17 +260,16 @@ def _checks(
     run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, probability: NDArray[np.float64], trades: kernel.Trades, bar_ms: int
 ) -> list[dict[str, str]]:
     """Verdicts with their numbers (fill timing, ambiguous bars, gaps, zero volume, selection, calibration, sample, concentration)."""
-    assert run.model is not None
-    n = int(trades.pnl.shape[0])
+    n, known_ms = int(trades.pnl.shape[0]), 0 if run.model is None else run.model.oos_start_ms
     early = int((trades.entered <= trades.decided).sum())
-    inside = int((bars.timestamp[trades.decided] < run.model.oos_start_ms).sum()) if n else 0
+    inside = int((bars.timestamp[trades.decided] < known_ms).sum()) if n else 0
     same_bar = int((trades.entered == trades.left).sum())
     expected = sum((int(item.frame.timestamp[-1]) - int(item.frame.timestamp[0])) // bar_ms + 1 for item in prepared)
     missing = expected - sum(len(item.frame) for item in prepared)
     silent = sum(int((item.frame.volume == 0).sum()) for item in prepared)
     best = np.sort(trades.pnl)[::-1][:5].sum() if n else 0.0
     perpetual = [item for item in prepared if not item.market.is_cash]
-    unknown = sum(int((preparation.funding_due(item.market, item.frame, item.funding).cost > 0.0).sum()) for item in perpetual)
+    unknown = sum(int((arrays.funding_due(item.market, item.frame, item.funding).cost > 0.0).sum()) for item in perpetual)
     charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
     others = _compared(run, int(bars.times[0]), int(bars.times[-1]) + bar_ms)
     flattery = ", and the better of several is flattered by its luck" if others else ""
@@ -261,15 +278,18 @@ def _checks(
     def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
         return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}
 
+    of_model = [] if run.model is None else [
+        verdict("Not chosen by this time", False, others > 0, f"other models of its scope tried on time of this span: {others}{flattery}"),
+        verdict("Probability claimed and seen", False, not is_kept, told),
+    ]  # fmt: skip
     return [
-        verdict("Out-of-sample time only", inside > 0, False, f"{inside} of {n} decisions before the model's out-of-sample time"),
+        *of_model,
+        verdict("Out-of-sample time only", inside > 0, run.model is None, "a rule's parameters were chosen by somebody who may have seen this time" if run.model is None else f"{inside} of {n} decisions before the model's out-of-sample time"),
         verdict("Fill after the decision", early > 0, False, f"{early} of {n} fills in or before the deciding bar"),
         verdict("Entry and exit in one bar", False, n > 0 and same_bar / n > AMBIGUOUS_WARN, f"{same_bar} of {n} trades; their order inside the bar is assumed"),
         verdict("Gaps in the candles", False, expected > 0 and missing / expected > GAP_WARN, f"{missing} of {expected} bars missing"),
         verdict("Bars without volume", False, expected > 0 and silent / expected > GAP_WARN, f"{silent} of {expected} bars"),
         verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} hours of perpetuals have no stored rate and pay the default"),
-        verdict("Not chosen by this time", False, others > 0, f"other models of its scope tried on time of this span: {others}{flattery}"),
-        verdict("Probability claimed and seen", False, not is_kept, told),
         verdict("Sample size", False, _counts(trades)[0] < metrics.ENOUGH_TRADES, metrics.sample_note(_counts(trades)[0])),
         verdict("Without the five best trades", False, n > 0 and float(trades.pnl.sum() - best) <= 0.0 < float(trades.pnl.sum()), f"net {float(trades.pnl.sum() - best):+.2f} instead of {float(trades.pnl.sum()):+.2f}"),
     ]  # fmt: skip

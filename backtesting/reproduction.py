@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version as installed_version
 from math import isclose
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
@@ -18,6 +18,9 @@ from exchanges.models import Market
 from exchanges.ports import CandleFrame
 from exchanges.timeframes import TIMEFRAME_MS
 from traderai.lib.version import code_version
+
+if TYPE_CHECKING:
+    from backtesting.preparation import Prepared
 
 SEED = 0
 """Of everything in a run that draws lots."""
@@ -37,27 +40,22 @@ WORDS = {
 # --- what was read
 
 
-def data_hashes(
-    markets: Sequence[Market],
-    frames: Sequence[CandleFrame],
-    bitcoin: CandleFrame | None,
-    *,
-    start_ms: int,
-    warm_up_bars: int,
-) -> dict[str, str]:
-    """BLAKE2b of each series that a run read, up to the close of its market's last bar: candles with the warm-up before start_ms, funding, and
-    Bitcoin's candles where they are a feature.
-
-    frames -- the simulated bars of the markets
-    """
+def data_hashes(prepared: Sequence["Prepared"], bitcoin: CandleFrame | None, *, start_ms: int, warm_up_bars: int) -> dict[str, str]:
+    """BLAKE2b of each series that a run read, up to the close of its market's last bar: candles with the warm-up before start_ms, funding,
+    mark prices and finer bars where it used them, and Bitcoin's candles where they are a feature."""
     bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
-    found, ends_ms = {}, [int(frame.timestamp[-1]) + bar_ms if len(frame) else start_ms for frame in frames]
-    for market, frame, end_ms in zip(markets, frames, ends_ms, strict=True):
-        before = candles.read(market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=warm_up_bars)
-        found[f"{market.symbol} candles"] = _hash(before[2:], frame[2:])
-        found[f"{market.symbol} funding"] = _hash(candles.funding(market, end_ms=end_ms))
+    found, newest_ms = {}, start_ms
+    for item in prepared:
+        symbol, end_ms = item.market.symbol, int(item.frame.timestamp[-1]) + bar_ms if len(item.frame) else start_ms
+        before = candles.read(item.market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=warm_up_bars)
+        found[f"{symbol} candles"] = _hash(before[2:], item.frame[2:])
+        found[f"{symbol} funding"] = _hash(candles.funding(item.market, end_ms=end_ms))
+        for name, frame in (("mark prices", item.marks), ("finer candles", item.details)):
+            if frame is not None and len(frame):
+                found[f"{symbol} {name}"] = _hash(frame[2:])
+        newest_ms = max(newest_ms, end_ms)
     if bitcoin is not None:
-        found["Bitcoin candles"] = _hash(bitcoin.slice(0, int(bitcoin.timestamp.searchsorted(max(ends_ms))))[2:])
+        found["Bitcoin candles"] = _hash(bitcoin.slice(0, int(bitcoin.timestamp.searchsorted(newest_ms)))[2:])
     return found
 
 
@@ -77,11 +75,11 @@ def data_hash(series: Mapping[str, str]) -> str:
 
 def configuration(run: BacktestRun, markets: Sequence[Market], series: Mapping[str, str]) -> dict[str, Any]:
     """What is kept beside a run's settings so that it can be repeated and compared."""
-    assert run.model is not None
+    model = run.model
     return {
         "seed": SEED,
         "code_version": code_version(),
-        "model": {"scope": run.model.scope, "version": run.model.version, "manifest_sha256": run.model.manifest_sha256},
+        "model": None if model is None else {"scope": model.scope, "version": model.version, "manifest_sha256": model.manifest_sha256},
         "data": dict(series),
         "markets": {market.symbol: _venue_rules(market) for market in markets},
         "libraries": {"python": platform.python_version(), **{name: installed_version(name) for name in LIBRARIES}},

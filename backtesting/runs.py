@@ -4,7 +4,7 @@ The web process starts runs and a worker executes them, so the kernel, the featu
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from backtesting import affordable, events, reproduction
+from backtesting import affordable, asked, events, reproduction
+from backtesting.engine import Engine
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
 from exchanges.models import JobStatus, Market, Provenance
@@ -53,6 +54,9 @@ def start(
     symbols: Sequence[str],
     capital: Any,
     risk_profile: str,
+    strategy: str = TEMPLATE,
+    strategy_params: Mapping[str, Any] | None = None,
+    engine: Mapping[str, Any] | None = None,
     start_ms: int | None = None,
     end_ms: int | None = None,
     model: ModelVersion | None = None,
@@ -60,43 +64,48 @@ def start(
     repeats: BacktestRun | None = None,
     queue: bool = True,
 ) -> BacktestRun:
-    """A backtest of the newest champion (or of `model`), for a worker unless `queue` is off and the caller runs it at once.
+    """A backtest of the newest champion (or of `model`), or of a rule, for a worker unless `queue` is off and the caller runs it at once.
 
-    repeats -- the run it repeats and is compared with in the end
-    venue -- the slug of the markets' venue, by default the platform's. capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms, the whole out-of-sample time when None
-    Raises NotRunnable, UnknownSymbol, TooLittle; nothing is stored then.
+    strategy -- a template's key, judged by a model, or a rule's, with its parameters and the plan's multiples in strategy_params
+    engine -- settings as backtesting.engine takes them. repeats -- the run it repeats and is compared with in the end
+    venue -- the slug of the markets' venue, by default the platform's. capital -- in quote currency; start_ms, end_ms -- bars with start_ms <= open < end_ms,
+    all there is when None: for a model its out-of-sample time
+    Raises NotRunnable, Unfit, UnfitSetting, UnknownSymbol, TooLittle; nothing is stored then.
     """
     money = capital_of(capital)
+    settings_ = Engine.parse(engine or {})
     try:
         profile = profiles.profile(risk_profile)
     except profiles.UnknownRiskProfile as error:
         raise NotRunnable(str(error), field="risk_profile") from error
     markets = judgeable_markets(symbols, venue=venue)
-    judged = model or registry.champion()
-    if judged is None:
-        raise NotRunnable("model: there is no champion yet; train one first (manage.py train --symbols ...)", field="model")
-    if judged.timeframe != settings.BASE_TIMEFRAME:
-        raise NotRunnable(
-            f"model: version {judged.version} learned from {judged.timeframe} bars and cannot judge {settings.BASE_TIMEFRAME} bars; "
-            f"train one with --timeframe {settings.BASE_TIMEFRAME}",
-            field="model",
-        )
-    if start_ms is not None and start_ms == judged.oos_start_ms // DAY_MS * DAY_MS:
-        start_ms = judged.oos_start_ms  # the day on which out-of-sample time begins means that moment
-    _check_span(judged, markets, start_ms, end_ms)
+    if strategy in strategies.TEMPLATES:
+        judged, values = _judge(model), {}
+        if strategy_params:
+            raise NotRunnable("strategy_params: a model's strategy has none to choose; leave them out", field="strategy_params")
+        if start_ms is not None and start_ms == judged.oos_start_ms // DAY_MS * DAY_MS:
+            start_ms = judged.oos_start_ms  # the day on which out-of-sample time begins means that moment
+        _check_span(judged, markets, start_ms, end_ms)
+        if any((market.provenance == Provenance.SIMULATED) != (judged.provenance == Provenance.SIMULATED) for market in markets):
+            raise NotRunnable(
+                "symbols: the model and the markets must both be simulated or both be real; train a model on these markets", field="symbols"
+            )
+    else:
+        judged, values = None, asked.parse(strategy, strategy_params or {})
+        _check_stored(markets, start_ms, end_ms)
     if user is not None and BacktestRun.objects.for_user(user).filter(status__in=UNFINISHED).count() >= MOST_UNFINISHED:
         raise NotRunnable(f"{MOST_UNFINISHED} of your backtests are still waiting or running; let one finish or remove it first")
-    if any((market.provenance == Provenance.SIMULATED) != (judged.provenance == Provenance.SIMULATED) for market in markets):
-        raise NotRunnable(
-            "symbols: the model and the markets must both be simulated or both be real; train a model on these markets", field="symbols"
-        )
-    if repeats is None:
-        begins_ms = max(start_ms or 0, judged.oos_start_ms)
-        affordable.check(money, markets, profile, hold_hours=judged.plan.max_hold_hours, start_ms=begins_ms, end_ms=end_ms)
+    if repeats is None and settings_.sizing == "risk":
+        begins_ms = start_ms or 0 if judged is None else max(start_ms or 0, judged.oos_start_ms)
+        hold_hours = values["hold_hours"] if judged is None else judged.plan.max_hold_hours
+        affordable.check(money, markets, profile, hold_hours=hold_hours, start_ms=begins_ms, end_ms=end_ms)
     with transaction.atomic():
         run = BacktestRun.objects.create(
             user=user,
             model=judged,
+            strategy=strategy,
+            strategy_params=values,
+            engine=settings_.to_json(),
             venue_slug=markets[0].venue.slug,
             symbols=[market.symbol for market in markets],
             timeframe=settings.BASE_TIMEFRAME,
@@ -124,6 +133,9 @@ def repeat(old: BacktestRun, *, queue: bool = True) -> BacktestRun:
         symbols=old.symbols,
         capital=old.capital,
         risk_profile=old.risk_profile,
+        strategy=old.strategy,
+        strategy_params=old.strategy_params,
+        engine=old.engine,
         start_ms=old.requested_start_ms,
         end_ms=old.end_ms,  # candles that have come since are none of its business
         model=old.model,
@@ -204,6 +216,36 @@ def judgeable_markets(symbols: Sequence[str], *, venue: str = "") -> list[Market
     return markets
 
 
+def _judge(model: ModelVersion | None) -> ModelVersion:
+    """The model that judges: this one, else the newest champion."""
+    judged = model or registry.champion()
+    if judged is None:
+        raise NotRunnable("model: there is no champion yet; train one first (manage.py train --symbols ...)", field="model")
+    if judged.timeframe != settings.BASE_TIMEFRAME:
+        raise NotRunnable(
+            f"model: version {judged.version} learned from {judged.timeframe} bars and cannot judge {settings.BASE_TIMEFRAME} bars; "
+            f"train one with --timeframe {settings.BASE_TIMEFRAME}",
+            field="model",
+        )
+    return judged
+
+
+def _check_stored(markets: Sequence[Market], start_ms: int | None, end_ms: int | None) -> None:
+    """Every market has bars of the span."""
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        raise NotRunnable("end: must be after the start", field="end")
+    for market in markets:
+        newest = candles.read(market, settings.BASE_TIMEFRAME, end_ms=end_ms, last=1).timestamp
+        if not newest.shape[0] or int(newest[0]) < (start_ms or 0):
+            begins = "the beginning" if start_ms is None else f"{clock.from_ms(start_ms):%Y-%m-%d %H:%M}"
+            until = "now" if end_ms is None else f"{clock.from_ms(end_ms):%Y-%m-%d %H:%M} UTC"
+            raise NotRunnable(
+                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles between {begins} and {until}; backfill or import them, "
+                "choose another span, or leave it out",
+                field="symbols",
+            )
+
+
 def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | None, end_ms: int | None) -> None:
     first = f"{clock.from_ms(model.oos_start_ms):%Y-%m-%d %H:%M} UTC"
     if start_ms is not None and start_ms < model.oos_start_ms:
@@ -233,36 +275,24 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 
 
 def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
-    from backtesting import baselines, kernel, preparation, reporting  # numba, TA-Lib: seconds that only a worker spends
-    from signals import features
+    from backtesting import arrays, baselines, kernel, reporting, workload  # numba, TA-Lib: seconds that only a worker spends
 
-    run = held.row
-    assert run.model is not None
-    profile, template = profiles.profile(run.risk_profile), strategies.template(TEMPLATE)
-    markets = [candles.find_market(symbol, venue=run.venue_slug) for symbol in run.symbols]
-    start_ms = max(run.requested_start_ms or 0, run.model.oos_start_ms)
-    end_ms = run.requested_end_ms
-    ensemble = registry.load(run.model)
-    bitcoin = preparation.bitcoin_for(markets, start_ms, end_ms, lookback=ensemble.lookback)
-    prepared = []
-    for number, market in enumerate(markets):
-        tell(f"Asking the model about {market.symbol} ({number + 1} of {len(markets)})", 0.8 * number / len(markets))
-        prepared.append(preparation.prepare(market, ensemble, template, start_ms=start_ms, end_ms=end_ms, bitcoin=bitcoin))
-    tell("Simulating (the first run on a machine compiles for some seconds)", 0.8)
-    bars, entries = preparation.merge(prepared)
-    rules = preparation.rules(float(run.capital), profile, ensemble.plan, markets[0].costs)
-    specs = preparation.specs(markets)
+    run, engine = held.row, Engine.parse(held.row.engine)
+    work = workload.load(run, engine, tell)
+    tell("Simulating (the first run on a machine compiles for some seconds)", workload.LAST_SHARE)
+    bars, entries = arrays.merge(work.prepared)
+    costs, profile = work.markets[0].costs, profiles.profile(run.risk_profile)
+    rules = arrays.rules(float(run.capital), profile, work.plan, costs, engine, work.signal_bars)
+    specs = arrays.specs(work.markets, engine)
     result = kernel.simulate(bars, entries, specs, rules)
     tell("Trying random moments", 0.9)
     random = baselines.random_moments(bars, entries, specs, rules, result, seed=reproduction.SEED)
     tell("Counting", 0.95)
-    report = reporting.report(run, markets, prepared, bars, result, template, profile, random)
-    warm_up_bars = features.WARMUP_BARS + ensemble.lookback - 1
-    frames = [item.frame for item in prepared]
-    series = reproduction.data_hashes(markets, frames, bitcoin, start_ms=start_ms, warm_up_bars=warm_up_bars)
-    report = report._replace(params=report.params | reproduction.configuration(run, markets, series))
-    probability = np.concatenate([item.candidates.probability for item in prepared])
-    _store(held, markets, bars, probability, result, report)
+    report = reporting.report(run, work, engine, bars, result, profile, random)
+    series = reproduction.data_hashes(work.prepared, work.bitcoin, start_ms=work.start_ms, warm_up_bars=work.warm_up_bars)
+    report = report._replace(params=report.params | reproduction.configuration(run, work.markets, series))
+    probability = np.concatenate([item.candidates.probability for item in work.prepared])
+    _store(held, work.markets, bars, probability, result, report)
 
 
 def _store(

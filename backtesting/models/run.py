@@ -3,6 +3,7 @@ from django.db import models
 from django.db.models import Q
 
 from exchanges.risk.profiles import PROFILES
+from signals import rules
 from signals.models import ModelVersion
 from signals.models.strategy import RISK_CHOICES
 from traderai.lib.jobs import Job, JobStatus
@@ -18,6 +19,9 @@ class BacktestRun(Job):
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="backtests")
     model = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="backtests")
+    strategy = models.CharField(max_length=40, default="ml-ensemble", help_text="A template judged by a model, or a rule.")
+    strategy_params = models.JSONField(default=dict, blank=True, help_text="A rule's parameters and its plan's multiples.")
+    engine = models.JSONField(default=dict, blank=True, help_text="How it is simulated, as backtesting.engine takes it.")
     venue_slug = models.CharField(max_length=50)
     symbols = models.JSONField()
     timeframe = models.CharField(max_length=3)
@@ -51,10 +55,20 @@ class BacktestRun(Job):
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="backtest_status_known"),
             models.CheckConstraint(condition=Q(risk_profile__in=list(PROFILES)), name="backtest_risk_profile_known"),
             models.CheckConstraint(condition=Q(progress__gte=0, progress__lte=1), name="backtest_progress_0_to_1"),
+            models.CheckConstraint(condition=~Q(strategy=""), name="backtest_strategy_named"),
         ]
 
     def __str__(self) -> str:
         return f"backtest {self.pk} ({self.status})"
+
+    @property
+    def strategy_label(self) -> str:
+        """What decided: the model with its version, or the rule with its own parameters."""
+        if self.model is not None:
+            return f"model version {self.model.version}"
+        rule = rules.rule(self.strategy)
+        own = ", ".join(f"{known.label.lower()} {self.strategy_params[known.name]:g}" for known in rule.parameters)
+        return f"{rule.name} ({own})"
 
     @property
     def currency(self) -> str:

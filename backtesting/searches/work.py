@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting import kernel, preparation
+from backtesting import arrays, kernel
 from backtesting.combos import ranking, space
 from backtesting.combos.space import Space
 from backtesting.models import ParameterSearch
+from backtesting.preparation import RULE_WARM_UP_BARS
 from backtesting.searches.walking import Evaluate, Evaluated
 from exchanges import candles
 from exchanges.models import Market
@@ -22,8 +23,6 @@ from signals.rules.decisions import Decisions, cores, decide
 F = NDArray[np.float64]
 CHUNK = 256
 """Combinations of one sweep: their decisions and daily equities are in memory at once."""
-WARM_UP_BARS = 5_000
-"""Bars before the span that indicators and the plan's unit warm up on: five of the longest windows."""
 MOST_REMEMBERED = 300_000_000
 """Bytes of decisions that are kept for the next window of a walk-forward test; what is beyond is decided anew."""
 
@@ -41,7 +40,7 @@ def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
     """What evaluates combinations of this search on its markets and costs. Raises UnknownSymbol."""
     histories = [_history(symbol, search) for symbol in search.symbols]
     markets = [history.market for history in histories]
-    profile, costs, specs = profiles.profile(search.risk_profile), markets[0].costs, preparation.specs(markets)
+    profile, costs, specs = profiles.profile(search.risk_profile), markets[0].costs, arrays.specs(markets)
     recall = _memory(histories, found)
 
     def evaluate(table: F, start_ms: int, end_ms: int, capital: float) -> Evaluated:
@@ -49,9 +48,8 @@ def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
         swept = []
         for first in range(0, table.shape[0], CHUNK):
             some = table[first : first + CHUNK]
-            rules = [
-                preparation.rules(capital, profile, space.plan_of(dict(zip(found.names, row, strict=True))), costs) for row in some.tolist()
-            ]
+            plans = [space.plan_of(dict(zip(found.names, row, strict=True))) for row in some.tolist()]
+            rules = [arrays.rules(capital, profile, plan, costs, signal_bars=arrays.RULE_SIGNAL_BARS) for plan in plans]
             swept.append(kernel.sweep(bars, _entries(recall(some), histories, edges, bars, unit), specs, rules, threads=cores()))
         daily = np.concatenate([part.daily for part in swept])
         parts = [
@@ -97,7 +95,7 @@ def _size(decisions: Decisions) -> int:
 
 def _history(symbol: str, search: ParameterSearch) -> History:
     market = candles.find_market(symbol, venue=search.venue_slug)
-    warm_up = candles.read(market, search.timeframe, end_ms=search.start_ms, last=WARM_UP_BARS)
+    warm_up = candles.read(market, search.timeframe, end_ms=search.start_ms, last=RULE_WARM_UP_BARS)
     since_ms = int(warm_up.timestamp[0]) if len(warm_up) else search.start_ms
     frame = candles.read(market, search.timeframe, start_ms=since_ms, end_ms=search.end_ms)
     return History(market, frame, features.plan_atr(frame, PlanConfig()), candles.funding(market))
@@ -107,7 +105,7 @@ def _bars(histories: list[History], start_ms: int, end_ms: int) -> tuple[kernel.
     """The bars of a stretch of time, the unit at each, and the rows of every history that belong to it."""
     edges = [(int(low), int(high)) for low, high in (each.frame.timestamp.searchsorted([start_ms, end_ms]) for each in histories)]
     slices = [(each, each.frame.slice(low, high)) for each, (low, high) in zip(histories, edges, strict=True)]
-    bars = kernel.join([preparation.series(each.market, frame, each.funding) for each, frame in slices])
+    bars = kernel.join([arrays.series(each.market, frame, each.funding) for each, frame in slices])
     unit = np.concatenate([each.unit[low:high] for each, (low, high) in zip(histories, edges, strict=True)])
     return bars, np.nan_to_num(unit), edges
 

@@ -96,6 +96,9 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
             symbols=old.symbols,
             capital=old.capital,
             risk_profile=old.risk_profile,
+            strategy=old.strategy,
+            strategy_params=old.strategy_params,
+            engine=old.engine,
             start_ms=old.requested_start_ms,
             end_ms=old.requested_end_ms,
         )

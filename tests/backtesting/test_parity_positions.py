@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from backtesting import kernel, preparation
+from backtesting import arrays, kernel
 from backtesting.preparation import Candidates, Prepared
 from exchanges import candles, execution, exits, paper_accounts, positions
 from exchanges.models import Fill, LedgerEntry, Position
@@ -50,8 +50,8 @@ def told_by_the_kernel(market, frame, funding, side, unit) -> kernel.Result:
     wanted[1] = side
     item = Prepared(market, frame, funding, Candidates(wanted, *[nothing] * 7), np.full(n, unit), {})
     plan = PlanConfig(stop_atr=STOP, tp1_atr=TARGETS[0], tp2_atr=TARGETS[1], tp3_atr=TARGETS[2], trail_atr=TRAIL)
-    rules = preparation.rules(CAPITAL, profiles.profile("medium"), plan, market.costs)
-    return kernel.simulate(*preparation.merge([item]), preparation.specs([market]), rules)
+    rules = arrays.rules(CAPITAL, profiles.profile("medium"), plan, market.costs)
+    return kernel.simulate(*arrays.merge([item]), arrays.specs([market]), rules)
 
 
 def live_through(account, market, frame, plan, side, rng) -> Position:

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from backtesting import reproduction, runs
 from backtesting.models import BacktestRun, BacktestTrade
+from backtesting.preparation import Candidates, Prepared
 from exchanges import candles
 from exchanges.models import Market
 from exchanges.ports import CandleFrame, FundingFrame
@@ -137,9 +138,11 @@ def test_its_hash_of_a_series_holds_the_warm_up_and_ends_with_the_last_bar():
     market = scenes.make_market(BTC, bars=50)
     whole = candles.read(market, "15m")
     start_ms, bars = int(whole.timestamp[20]), whole.slice(20, 40)
+    candidates = Candidates(*[np.zeros(0)] * 8)
 
     def hashes(simulated=bars, warm_up_bars=10):
-        return reproduction.data_hashes([market], [simulated], None, start_ms=start_ms, warm_up_bars=warm_up_bars)
+        item = Prepared(market, simulated, candles.funding(market), candidates, np.zeros(0), {})
+        return reproduction.data_hashes([item], None, start_ms=start_ms, warm_up_bars=warm_up_bars)
 
     first = hashes()
     assert first.keys() == {f"{BTC} candles", f"{BTC} funding"}

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from backtesting import exports, preparation, promotion, runs
+from backtesting import arrays, exports, preparation, promotion, runs
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
 from exchanges.models import Position
@@ -211,7 +211,7 @@ def test_it_charges_stored_funding_and_the_default_outside_of_it(champion):
     candles.ingest_funding(market, FundingFrame(stored, np.full(3, 0.0007)), provenance="simulated")
     ensemble, template = registry.load(champion), strategies.template("ml-ensemble")
     prepared = preparation.prepare(market, ensemble, template, start_ms=first, end_ms=None, bitcoin=None)
-    bars, _ = preparation.merge([prepared])
+    bars, _ = arrays.merge([prepared])
     charged = bars.timestamp[bars.due["row"][bars.due["rate"] != 0]]
     assert charged.tolist() == stored.tolist()
     owed = bars.due[bars.due["cost"] > 0]

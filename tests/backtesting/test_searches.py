@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from backtesting import asked, kernel, preparation, runs, searches
-from backtesting.combos.space import plan_of
+from backtesting import asked, runs, searches
 from backtesting.models import ParameterSearch, TrialBatch
 from backtesting.searches import asking, running, trials
 from exchanges import candles
-from exchanges.risk import profiles
-from signals import features, rules
-from signals.rules.decisions import decide
 from tests.signals import scenes
 from tests.signals.scenes import BTC, ETH
 from tests.signals.series import make_series
@@ -62,27 +58,21 @@ def test_it_tries_every_combination_and_keeps_it(markets, alice):
 
 
 def test_it_finds_for_each_combination_what_a_run_of_it_finds(markets, alice):
-    """One market and one combination, told by the kernel's own simulation."""
-    search = running.execute(start(alice, symbols=[BTC]).pk)
+    search = running.execute(start(alice).pk)
     tried = trials.load(search)
-    market = candles.find_market(BTC)
-    frame = candles.read(market, "15m")
-    bars = kernel.join([preparation.series(market, frame, candles.funding(market))])
     space = asked.parse_space("sma-cross", search.space)
     for number in (0, 4, 8):
         values = space.values(tried.table[number])
-        rule = rules.rule("sma-cross")
-        said = decide(rule, frame.high, frame.low, frame.close, [rule.row(values)])
-        side = np.zeros(len(frame), np.int8)
-        side[said.rows] = said.sides
-        plan = plan_of(values)
-        unit = np.nan_to_num(features.plan_atr(frame, plan))
-        side[unit <= 0.0] = 0
-        entries = kernel.entries_of(bars, side, unit)
-        rules_ = preparation.rules(CAPITAL, profiles.profile("medium"), plan, market.costs)
-        result = kernel.simulate(bars, entries, preparation.specs([market]), rules_)
-        assert tried.results.trades[number] == result.trades.pnl.size > 5
-        assert tried.results.net_pct[number] == pytest.approx((result.balance / CAPITAL - 1.0) * 100.0)
+        asked_for = {
+            "symbols": [BTC, ETH],
+            "capital": CAPITAL,
+            "risk_profile": "medium",
+            "strategy": "sma-cross",
+            "strategy_params": values,
+        }
+        found = runs.execute(runs.start(alice, **asked_for, start_ms=search.start_ms, end_ms=search.end_ms, queue=False).pk).metrics
+        assert tried.results.trades[number] == found["metrics"]["trades"]["value"] + found["metrics"]["open_at_end"]["value"] > 5
+        assert tried.results.net_pct[number] == pytest.approx(found["metrics"]["total_return_pct"]["value"])
 
 
 def test_it_walks_forward(markets, alice):

@@ -1,4 +1,4 @@
-"""Simulate the champion on time it has never seen."""
+"""Simulate the champion on time it has never seen, or a rule on stored history."""
 
 import json
 import sys
@@ -15,11 +15,14 @@ from rich.table import Table
 from backtesting import exports, runs
 from backtesting.models import BacktestRun
 from exchanges.models import JobStatus
+from signals import rules
 from traderai.lib.errors import UserError
 
 
 class Command(BaseCommand):
-    help = "Run a backtest of the newest champion on out-of-sample time and print its figures with their span and sample size."
+    help = (
+        "Run a backtest of the newest champion on out-of-sample time, or of a rule, and print its figures with their span and sample size."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         what = parser.add_mutually_exclusive_group(required=True)
@@ -30,9 +33,20 @@ class Command(BaseCommand):
             metavar="ID",
             help="run a finished backtest exactly again (its model, span and settings; other options but --json and --trades do not count) and compare every trade; exits with 1 when they differ",
         )
+        parser.add_argument(
+            "--strategy", default=runs.TEMPLATE, help="ml-ensemble (the champion), or a rule: " + ", ".join(rules.STRATEGIES)
+        )
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="a rule's parameter or its plan's: fast=20, stop_atr=1.5"
+        )
+        parser.add_argument(
+            "--engine", action="append", default=[], metavar="NAME=VALUE", help="how it is simulated: path=adaptive, detail=1m, entry=limit"
+        )
         parser.add_argument("--capital", default="100", help="starting equity in quote currency (default 100)")
         parser.add_argument("--risk-profile", default="medium", help="low, medium or high (default medium)")
-        parser.add_argument("--start", default="", help="first day, 2025-01-31 (default: where out-of-sample time begins)")
+        parser.add_argument(
+            "--start", default="", help="first day, 2025-01-31 (default: where out-of-sample time begins, for a rule the first candle)"
+        )
         parser.add_argument("--end", default="", help="day before which to stop (default: the newest candle)")
         parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
         parser.add_argument("--trades", type=Path, help="also write the trades to FILE.csv or FILE.parquet")
@@ -91,9 +105,7 @@ class Command(BaseCommand):
         found = run.metrics
         console = Console(file=cast(IO[str], self.stdout), width=120)
         label = f" {found['label']}" if found["label"] else ""
-        console.print(
-            f"Backtest {run.pk}:{label} {found['span']['start']} to {found['span']['end']}, model version {found['model']['version']}"
-        )
+        console.print(f"Backtest {run.pk}:{label} {found['span']['start']} to {found['span']['end']}, {run.strategy_label}")
         console.print(found["sample"]["note"])
         judged = ", ".join(f"{code} {count}" for code, count in found["sample"]["judged"].items()) or "none"
         refused = ", ".join(f"{word} {count}" for word, count in found["sample"]["refused"].items()) or "none"
@@ -120,6 +132,9 @@ def _started(options: dict[str, Any]) -> BacktestRun:
         symbols=[symbol.strip() for symbol in options["symbols"].split(",") if symbol.strip()],
         capital=options["capital"],
         risk_profile=options["risk_profile"],
+        strategy=options["strategy"],
+        strategy_params=_pairs("set", options["set"]),
+        engine=_pairs("engine", options["engine"]),
         start_ms=_day_ms("start", options["start"]),
         end_ms=_day_ms("end", options["end"]),
         queue=False,
@@ -129,8 +144,17 @@ def _started(options: dict[str, Any]) -> BacktestRun:
 def _head(run: BacktestRun) -> dict[str, Any]:
     """What of a run's row belongs to its JSON."""
     head: dict[str, Any] = {"id": run.pk, "status": run.status, "capital": float(run.capital), "risk_profile": run.risk_profile}
+    head |= {"strategy": run.strategy, "strategy_params": run.strategy_params, "engine": run.engine}
     head |= {"data_hash": run.data_hash, "code_version": run.code_version, "seed": run.params.get("seed")}
     return head | ({"repeats": run.repeats_id, "comparison": run.comparison} if run.comparison else {})
+
+
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    pairs = [each.partition("=") for each in given]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise CommandError(f"{option}: {name + equals + value!r} is not NAME=VALUE, like fast=20")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _day_ms(field: str, text: str) -> int | None:
