@@ -120,8 +120,14 @@ def luck(found: Mapping[str, Any] | None, currency: str) -> dict[str, Any] | Non
         "record": _record(found.get("record")),
         "seen_pct": paths.get("seen_pct"),
         "both": [each for each in both if each],
+        "random": _random(found.get("random")),
         "seed": found["seed"],
     }
+
+
+def _random(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What entries at random moments earned, with the same plan and costs."""
+    return {**found, "beaten_pct": found["beaten"] * 100.0} if found else None
 
 
 def _record(found: Mapping[str, Any] | None) -> dict[str, Any] | None:

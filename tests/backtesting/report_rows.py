@@ -39,5 +39,6 @@ def make_findings() -> dict[str, Any]:
             "days": {"sharpe": [-0.5, 2.0], "cagr_pct": None, "max_drawdown_pct": [1.0, 9.0], "block_days": 4.0},
             "record": {"days": 90, "above_zero": 0.8, "days_needed": 730.0},
             "drawdowns": {"seen_pct": 2.5, "drawn": PATHS, "shuffled": PATHS},
+            "random": {"runs": 200, "low_pct": -9.0, "middle_pct": -2.5, "high_pct": 4.0, "beaten": 0.875, "p_value": 0.129, "trades": 31.0},
         },
     }  # fmt: skip

@@ -101,6 +101,8 @@ def test_the_page_tells_how_much_may_be_luck(page):
     assert "Judged by 90 days, the chance that the true Sharpe ratio is above zero is 80 %. It would take 2.0 years of such days" in told
     assert "The deepest drawdown is 2.0 to 7.5 %, 3.0 % in the middle; 75 % of them fall deeper than the 2.5 %" in told
     assert page.content.decode().count('class="plot__band"') == 2
+    assert "about 31 trades, returned -9.0 to 4.0 % in nine of ten of 200 tries, -2.5 % in the middle" in told
+    assert "The run earned more than 88 % of them; the chance that moments chosen without knowledge earn as much is 0.129." in told
 
 
 def test_the_page_draws_exposure_in_percent_of_equity(page):
