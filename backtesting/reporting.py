@@ -131,7 +131,7 @@ def ledger_of(markets: Sequence[Market], bars: kernel.Bars, trades: kernel.Trade
             stop=trades.stop,
             fees=trades.fees,
             slippage=trades.slippage,
-            funding=trades.funding,
+            funding=-trades.funding,  # the kernel counts what was received
             pnl=trades.pnl,
             is_closed=trades.reason != END_OF_DATA,
         )

@@ -40,6 +40,10 @@ def test_its_tables_costs_and_trades_tell_of_the_same_money(run):
     assert paid["net"] == pytest.approx(net, abs=1e-5)
     assert paid["gross"] - paid["fees"] - paid["slippage"] - paid["funding"] == pytest.approx(net, abs=1e-5)
     assert paid["slippage"] > 0.0
+    moved = sum((trade.exit_price - trade.entry_price) * trade.qty * (1 if trade.side == "long" else -1) for trade in trades)
+    assert paid["gross"] == pytest.approx(moved + paid["slippage"], abs=1e-4)  # the prices hold slippage, and nothing else
+    assert paid["funding"] > 0.0
+    assert paid["funding"] == pytest.approx(-sum(trade.funding for trade in trades), abs=1e-5)
     assert {row["key"] for row in found["tables"]["symbol"]} == {trade.symbol for trade in trades}
     assert {row["key"] for row in found["tables"]["reason"]} == {trade.exit_reason for trade in trades}
     assert found["concentration"]["without_best"][0]["net"] == pytest.approx(net - max(trade.pnl for trade in trades), abs=1e-5)
