@@ -157,10 +157,10 @@ def _stopped(plan: ExitPlan, state: ExitState, stop: float, o: float, worst: flo
 
 @njit(cache=True)
 def _targets_first(plan: ExitPlan, path: int, o: float, worst: float, favourable: float) -> bool:
-    """Whether the favourable leg comes first. Where both extremes are as near the adverse one does."""
+    """Whether the favourable leg comes first. Where both extremes are as near (to 1e-9 of the price) the adverse one does."""
     if path == 0:
         return False
-    return path == 2 or abs(favourable - o) < abs(worst - o)
+    return path == 2 or abs(worst - o) - abs(favourable - o) > 1e-9 * o
 
 
 @njit(cache=True)

@@ -13,6 +13,7 @@ from signals.plan import PlanConfig
 from signals.rules import Order, Parameter, RuleStrategy, UnfitParameter, Values
 
 HOUR_MS = 3_600_000
+MOST_STEPS = 10_000
 WIDEST_PRODUCT = 2_000_000
 """Combinations before those that do not go together are left out: more than this is not even laid out."""
 _USUAL = PlanConfig()
@@ -135,6 +136,8 @@ def _axis(known: Parameter, given: Any) -> Axis:
         raise UnfitParameter(known.name, f"step: {str(error).partition(': ')[2]}") from error
     if low > high:
         raise UnfitParameter(known.name, f"the range from {low:g} to {high:g} is empty; give the lower end first")
-    if step <= 0.0:
-        raise UnfitParameter(known.name, "the step must be more than 0")
+    if step <= 0.0 or (high - low) / step > MOST_STEPS:
+        raise UnfitParameter(
+            known.name, f"the step must be more than 0, and the range at most {MOST_STEPS:,} steps wide; choose a wider step"
+        )
     return Axis(known.name, low, high, step)

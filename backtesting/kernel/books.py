@@ -12,10 +12,15 @@ MOST_SLIPPAGE = 0.1
 
 @njit(**UNCOUNTED)
 def to_tick(price: float, tick: float) -> float:
-    """To the nearest tick (halves to even), one tick at least; as it is where the tick is 0."""
+    """To the nearest tick (halves to even), one tick at least; as it is where the tick is 0.
+
+    A tick of 0.1 is a tenth: 973 of them are 97.3, the double that a venue's "97.3" is read as, while 973 * 0.1 is a little more, and a price
+    that touches a stop there would not have touched it.
+    """
     if tick <= 0.0:
         return price
-    return max(tick, round(price / tick) * tick)
+    steps, per_unit = round(price / tick), round(1.0 / tick)
+    return max(tick, steps / per_unit if abs(per_unit * tick - 1.0) < 1e-9 else steps * tick)
 
 
 @njit(**UNCOUNTED)

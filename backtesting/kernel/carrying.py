@@ -69,7 +69,8 @@ def step_through(p: Any, account: Any, bar: Any, now: int, spec: Any, rules: Any
     """One bar. Returns the reason when the position is closed, else 0."""
     target = p.tp1 if p.tps == 0 else (p.tp2 if p.tps == 1 else p.tp3)
     reaches_both = (bar.low <= p.stop and bar.high > target) if p.side > 0 else (bar.high >= p.stop and bar.low < target)
-    if reaches_both and now < p.deadline and p.side * (bar.open - p.stop) > 0.0:
+    is_within = bar.open > p.low_band if p.side > 0 else bar.open < p.high_band
+    if reaches_both and is_within and now < p.deadline:
         p.is_ambiguous = 1
     state, count, f1, f2, f3 = walk(
         plan_of(p, rules), ExitState(p.remaining, p.stop, p.tps, p.best), now, bar.open, bar.high, bar.low, bar.mark_high, bar.mark_low,

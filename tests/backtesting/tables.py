@@ -58,30 +58,3 @@ def make_rules(**changes):
         "max_hold_ms": 48 * 3_600_000, "bar_ms": BAR_MS, "signal_bars": 4,
     }  # fmt: skip
     return kernel.Rules(**{**values, **changes})
-
-
-def random_series(rng, length, *, offset=0, gaps=0.0, price=100.0, move=0.006):
-    """A seeded walk that starts `offset` bars late, jumps now and then, and misses a share of its bars; some funding falls due."""
-    rows, times = [], []
-    for at in range(length):
-        opened = price * np.exp(rng.normal(0, 0.03)) if rng.random() < 0.05 else price
-        price = opened * np.exp(rng.normal(0, move))
-        high, low = max(opened, price) * (1 + rng.uniform(0, move / 2)), min(opened, price) * (1 - rng.uniform(0, move / 2))
-        if rng.random() >= gaps:
-            rows.append((opened, high, low, price))
-            times.append(at + offset)
-    n = len(rows)
-    rate, cost = np.where(rng.random(n) < 0.05, rng.normal(0, 5e-4, n), 0.0), np.where(rng.random(n) < 0.05, 1e-4, 0.0)
-    return make_series(rows, times=times, funding=rate, cost=cost, volume=rng.lognormal(6, 1, n))
-
-
-def random_market(rng, lengths, *, offsets=None, gaps=0.0, wanted=0.15):
-    """Bars of several symbols, and entries on a share of them: (bars, entries)."""
-    series = [
-        random_series(rng, length, offset=offsets[s] if offsets else 0, gaps=gaps, price=100.0 * (s + 1))
-        for s, length in enumerate(lengths)
-    ]
-    bars = kernel.join(series)
-    n = bars.at.shape[0]
-    side = np.where(rng.random(n) < wanted, rng.choice([-1, 1], n), 0).astype(np.int8)
-    return bars, kernel.entries_of(bars, side, bars.rows["close"] * rng.uniform(0.004, 0.02, n), rng.random(n))

@@ -51,6 +51,7 @@ def test_it_reads_back_what_it_wrote() -> None:
         ({"fast": {"low": 30, "high": 10}}, "fast", "the range from 30 to 10 is empty"),
         ({"fast": {"low": 10}}, "fast", "high is missing"),
         ({"fast": {"low": 10, "high": 20, "step": 0}}, "fast", "step must be more than 0"),
+        ({"stop_atr": {"low": 1, "high": 2, "step": 5e-324}}, "stop_atr", "at most 10,000 steps wide"),
         ({"fast": {"low": 10, "high": 20, "step": 1.5}}, "fast", "step: 1.5 is not a whole number"),
         ({"fast": {"low": 10, "high": 20, "stride": 1}}, "fast", "stride is unknown"),
         ({"fast": {"low": 10, "high": 900}}, "fast", "900 is out of range"),

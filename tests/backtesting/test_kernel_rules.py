@@ -3,6 +3,7 @@
 import pytest
 
 from backtesting import kernel
+from backtesting.kernel.books import to_tick
 from exchanges import exits
 from tests.backtesting.tables import FREE, make_bars, make_rules, make_series, make_specs, run
 
@@ -107,3 +108,26 @@ def test_it_calls_ambiguous_only_what_it_had_to_assume():
     assert run(make_bars([FLAT, FLAT, gap]), {0: LONG}).trades.is_ambiguous.tolist() == [0]
     late = run(make_bars([FLAT, FLAT, both]), {0: LONG}, rules=make_rules(max_hold_ms=900_000))
     assert (reasons(late), late.trades.is_ambiguous.tolist()) == (["time"], [0])
+
+
+@pytest.mark.parametrize("to_tick", [pytest.param(to_tick, id="compiled"), pytest.param(to_tick.py_func, id="plain")])
+def test_it_keeps_prices_on_ticks_as_a_venue_writes_them(to_tick):
+    """973 * 0.1 is 97.30000000000001: a low of 97.3 would touch a long's stop there and a high of 97.3 not a short's."""
+    for steps in range(1, 20_001):
+        assert to_tick(steps / 10, 0.1) == steps / 10
+        assert to_tick(steps / 20, 0.05) == steps / 20
+        assert to_tick(steps / 10**8, 1e-8) == steps / 10**8
+    assert (to_tick(97.26, 0.1), to_tick(97.24, 0.25), to_tick(0.04, 0.1), to_tick(12.4, 5.0), to_tick(97.26, 0.0)) == (
+        97.3,
+        97.25,
+        0.1,
+        10.0,
+        97.26,
+    )
+    assert to_tick(1.0001, 0.0003) == pytest.approx(1.0002)  # a tick that divides nothing
+
+
+def test_it_is_stopped_by_a_touch_of_a_stop_on_the_tick():
+    rows = [(97.0, 97.2, 96.9, 97.0), (97.0, 97.2, 96.9, 97.0), (97.0, 97.3, 96.9, 97.1)]
+    result = run(make_bars(rows), {0: (SHORT, 0.15)}, specs=make_specs(tick=0.1, **FREE))
+    assert (reasons(result), result.trades.stop.tolist(), result.trades.exit.tolist()) == (["stop"], [97.3], [97.3])

@@ -204,6 +204,7 @@ def walked(walk, bar, path, *, plan=PLAN, mark=None, state=None, at=0):
         ((100, 111, 88), exits.ADAPTIVE, [("tp1", 110, 0.3), ("trail", 108, 0.7)]),  # the stop trails 3 behind 111, and the fall meets it
         ((100, 113, 88), exits.ADAPTIVE, [("stop", 90, 1.0)]),  # the low is nearer
         ((100, 112, 88), exits.ADAPTIVE, [("stop", 90, 1.0)]),  # as near
+        ((99.4, 110.7, 88.1), exits.ADAPTIVE, [("stop", 90, 1.0)]),  # as near, whatever binary fractions make of 11.3
         ((100, 125, 88), exits.OPTIMISTIC, [("tp1", 110, 0.3), ("tp2", 120, 0.4), ("trail", 90, 0.3)]),
         ((115, 125, 100), exits.ADAPTIVE, [("tp1", 110, 0.3), ("tp2", 120, 0.4), ("trail", 122, 0.3)]),
         ((100, 131, 50), exits.OPTIMISTIC, [("tp1", 110, 0.3), ("tp2", 120, 0.4), ("tp3", 130, 0.3)]),
