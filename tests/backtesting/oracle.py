@@ -314,12 +314,12 @@ class Oracle:
     def liquidation(self, spec, side, entry, qty, leverage):
         if not spec.tiers:
             return None
-        within = [tier for tier in spec.tiers if not self.over(tier[0], qty * entry)] or spec.tiers[:1]
-        _, rate, deduction = within[-1]
-        if rate == 0:
-            return None
-        price = (side * entry * qty - entry * qty / leverage - deduction) / (qty * (side - rate))
-        return self.to_tick(price, spec.tick) if price > 0 else None
+        beyond = [tier[0] for tier in spec.tiers[1:]] + [Decimal("Infinity")]
+        for number, (floor, rate, deduction) in enumerate(spec.tiers):
+            price = (side * entry * qty - entry * qty / leverage - deduction) / (qty * (side - rate))
+            if (number == 0 or floor <= price * qty) and price * qty < beyond[number]:
+                return self.to_tick(price, spec.tick) if price > 0 else None
+        raise AssertionError("the tiers' deductions leave a step, and the price is in it")
 
     def pay_fee(self, place, fee):
         place.fees += fee

@@ -3,8 +3,10 @@
 import pytest
 
 from backtesting import kernel
-from backtesting.kernel.books import to_tick
+from backtesting.kernel.books import liquidated_at, to_tick
+from backtesting.kernel.types import specs_rows
 from exchanges import exits
+from tests.backtesting.drawn import TIERS
 from tests.backtesting.tables import FREE, make_bars, make_rules, make_series, make_specs, run
 
 LONG, SHORT = 1, -1
@@ -131,3 +133,27 @@ def test_it_is_stopped_by_a_touch_of_a_stop_on_the_tick():
     rows = [(97.0, 97.2, 96.9, 97.0), (97.0, 97.2, 96.9, 97.0), (97.0, 97.3, 96.9, 97.1)]
     result = run(make_bars(rows), {0: (SHORT, 0.15)}, specs=make_specs(tick=0.1, **FREE))
     assert (reasons(result), result.trades.stop.tolist(), result.trades.exit.tolist()) == (["stop"], [97.3], [97.3])
+
+
+@pytest.mark.parametrize("liquidated_at", [pytest.param(liquidated_at, id="compiled"), pytest.param(liquidated_at.py_func, id="plain")])
+@pytest.mark.parametrize(
+    ("side", "qty", "expected"),
+    [
+        (1, 6.0, 90 / 0.995),  # 600 at entry, 543 there: the first tier
+        (1, 7.5, 90 / 0.995),  # 750 at entry, 678 there: back in the first tier; the second one's answer would be 90.41
+        (1, 9.0, (90 - 10.5 / 9) / 0.98),
+        (-1, 6.0, 110 / 1.005),  # 600 at entry, 657 there
+        (-1, 6.8, (110 + 10.5 / 6.8) / 1.02),  # 680 at entry, 744 there: on into the second tier
+        (-1, 14.0, (110 + 70.5 / 14.0) / 1.06),  # 1,400 at entry, 1,519 there: the third
+    ],
+)
+def test_it_takes_the_tier_of_the_notional_at_the_liquidation_price(liquidated_at, side, qty, expected):
+    specs, tiers = specs_rows(make_specs(tiers=TIERS))
+    assert liquidated_at(specs[0], tiers, side, 100.0, qty, 10) == pytest.approx(expected)
+
+
+def test_it_ends_where_tiers_leave_a_step_between_them():
+    """Without deductions a short of 6.3 is in the second tier by the first one's answer (690) and in the first by the second one's (660)."""
+    specs, tiers = specs_rows(make_specs(tiers=(kernel.Tier(0.0, 0.005), kernel.Tier(680.0, 0.05))))
+    found = liquidated_at(specs[0], tiers, -1, 100.0, 6.3, 10)
+    assert found in (pytest.approx(110 / 1.005), pytest.approx(110 / 1.05))
