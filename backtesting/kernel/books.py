@@ -3,6 +3,8 @@
 from math import sqrt
 from typing import Any
 
+import numpy as np
+
 from exchanges.compiled import UNCOUNTED, njit
 from exchanges.risk.liquidation import liquidation_price
 
@@ -19,7 +21,7 @@ def to_tick(price: float, tick: float) -> float:
     """
     if tick <= 0.0:
         return price
-    steps, per_unit = round(price / tick), round(1.0 / tick)
+    steps, per_unit = np.rint(price / tick), np.rint(1.0 / tick)  # one instruction; round() is a call
     return max(tick, steps / per_unit if abs(per_unit * tick - 1.0) < 1e-9 else steps * tick)
 
 

@@ -124,9 +124,17 @@ def _check(bars: Bars, entries: Entries, specs: Sequence[Spec]) -> None:
         raise ValueError("entries must be decided on bars that exist")
 
 
+def _check_order(bars: Bars, entries: Entries) -> None:
+    for s, (start, stop) in enumerate(zip(entries.starts.tolist(), entries.stops.tolist(), strict=True)):
+        own = entries.row[start:stop]
+        if own.shape[0] and not (own[0] >= bars.first[s] and own[-1] < bars.first[s + 1] and np.all(np.diff(own) > 0)):
+            raise ValueError("a symbol's entries must be on its own bars, one a bar, ascending")
+
+
 def simulate(bars: Bars, entries: Entries, specs: Sequence[Spec], rules: Rules) -> Result:
-    """Run the simulation. Raises ValueError when arrays do not fit each other."""
+    """Run the simulation. Raises ValueError when arrays do not fit each other or a symbol's entries are out of order."""
     _check(bars, entries, specs)
+    _check_order(bars, entries)
     books, accounts, trades, refused = sweeping.working_arrays(1, len(specs), int((entries.stops - entries.starts).sum()))
     account = accounts[0][0]
     sweeping.clear(books[0])
@@ -149,7 +157,7 @@ def _closes(bars: Bars, rules: Sequence[Rules]) -> F:
 def sweep(bars: Bars, entries: Entries, specs: Sequence[Spec], rules: Sequence[Rules], *, threads: int | None = None) -> Sweep:
     """Every combination k: the entries starts[k, s] to stops[k, s] of each symbol s (int64[c, s] here) under rules[k], in one call on all cores.
 
-    Raises ValueError when arrays do not fit each other. threads -- by default one for each core
+    Raises ValueError when arrays do not fit each other. That each symbol's entries ascend, one a bar, is the caller's word. threads -- by default one for each core
     """
     _check(bars, entries, specs)
     if entries.starts.shape != (len(rules), len(specs)) or entries.stops.shape != entries.starts.shape:

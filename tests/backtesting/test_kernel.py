@@ -219,6 +219,14 @@ def test_it_refuses_arrays_that_disagree():
         kernel.simulate(bars, make_entries(bars, {}), make_specs(2), make_rules())
     with pytest.raises(ValueError, match="bars that exist"):
         kernel.simulate(bars, make_entries(bars, {1: LONG})._replace(row=np.array([2])), make_specs(), make_rules())
+    three = make_bars([FLAT] * 3)
+    for rows in ([1, 0], [1, 1]):
+        out_of_order = make_entries(three, {0: LONG, 1: LONG})._replace(row=np.array(rows))
+        with pytest.raises(ValueError, match="one a bar, ascending"):
+            kernel.simulate(three, out_of_order, make_specs(), make_rules())
+    two = kernel.join([make_series([FLAT] * 2)] * 2)
+    with pytest.raises(ValueError, match="on its own bars"):
+        kernel.simulate(two, make_entries(two, {0: LONG})._replace(row=np.array([2])), make_specs(2), make_rules())
     with pytest.raises(ValueError, match="ordered"):
         make_bars([FLAT, FLAT], times=[1, 0])
     with pytest.raises(ValueError, match="one length"):
