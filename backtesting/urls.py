@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backtesting.views import chart, compare, lookahead, runs, searches, shared, trades
+from backtesting.views import chart, compare, lookahead, rules, runs, searches, shared, trades
 
 app_name = "backtests"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("compare/", compare.run_compare, name="compare"),
     path("lookahead/<slug:slug>/", lookahead.lookahead, name="lookahead"),
     path("lookahead/<slug:slug>/start/", lookahead.lookahead_start, name="lookahead_start"),
+    path("new/<slug:slug>/", rules.rule_new, name="rule_new"),
+    path("searches/<int:pk>/run/<int:number>/", rules.search_run, name="search_run"),
     path("searches/", searches.search_list, name="searches"),
     path("searches/new/", searches.search_new, name="search_new"),
     path("searches/count/", searches.search_count, name="search_count"),

@@ -28,12 +28,13 @@ MOST_REMEMBERED = 300_000_000
 
 
 class History(NamedTuple):
-    """One market: its bars with those of the warm-up, the plan's unit at each in price, and its funding."""
+    """One market: its bars with those of the warm-up, the plan's unit at each in price, its funding, and its mark prices where it has some."""
 
     market: Market
     frame: CandleFrame
     unit: F
     funding: FundingFrame
+    marks: CandleFrame | None
 
 
 def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
@@ -98,16 +99,23 @@ def _history(symbol: str, search: ParameterSearch) -> History:
     warm_up = candles.read(market, search.timeframe, end_ms=search.start_ms, last=RULE_WARM_UP_BARS)
     since_ms = int(warm_up.timestamp[0]) if len(warm_up) else search.start_ms
     frame = candles.read(market, search.timeframe, start_ms=since_ms, end_ms=search.end_ms)
-    return History(market, frame, features.plan_atr(frame, PlanConfig()), candles.funding(market))
+    marks = None
+    if not market.is_cash:
+        marks = candles.read(market, search.timeframe, start_ms=search.start_ms, end_ms=search.end_ms, price=candles.MARK)
+    return History(market, frame, features.plan_atr(frame, PlanConfig()), candles.funding(market), marks)
 
 
 def _bars(histories: list[History], start_ms: int, end_ms: int) -> tuple[kernel.Bars, F, list[tuple[int, int]]]:
     """The bars of a stretch of time, the unit at each, and the rows of every history that belong to it."""
     edges = [(int(low), int(high)) for low, high in (each.frame.timestamp.searchsorted([start_ms, end_ms]) for each in histories)]
     slices = [(each, each.frame.slice(low, high)) for each, (low, high) in zip(histories, edges, strict=True)]
-    bars = kernel.join([arrays.series(each.market, frame, each.funding) for each, frame in slices])
+    bars = kernel.join([arrays.series(each.market, frame, each.funding, _within(each.marks, start_ms, end_ms)) for each, frame in slices])
     unit = np.concatenate([each.unit[low:high] for each, (low, high) in zip(histories, edges, strict=True)])
     return bars, np.nan_to_num(unit), edges
+
+
+def _within(frame: CandleFrame | None, start_ms: int, end_ms: int) -> CandleFrame | None:
+    return None if frame is None else frame.slice(*(int(row) for row in frame.timestamp.searchsorted([start_ms, end_ms])))
 
 
 def _entries(recalled: Recalled, histories: list[History], edges: list[tuple[int, int]], bars: kernel.Bars, unit: F) -> kernel.Entries:

@@ -15,6 +15,7 @@ from backtesting.forms import BacktestForm
 from backtesting.models import BacktestRun
 from backtesting.views import report, shared, trades
 from exchanges.models import JobStatus
+from signals import rules
 from signals.models import ModelVersion
 from traderai.lib.errors import UserError
 from traderai.lib.http import wants_fragment
@@ -46,7 +47,8 @@ def run_new(request: HttpRequest) -> HttpResponse:
             form.add_error(error.field if error.field in form.fields else None, error.message)
         else:
             return redirect("backtests:detail", pk=run.pk)
-    return render(request, "backtesting/form.html", {"form": form, "model": model}, status=422 if form.is_bound else 200)
+    context = {"form": form, "model": model, "strategies": rules.STRATEGIES.values()}
+    return render(request, "backtesting/form.html", context, status=422 if form.is_bound else 200)
 
 
 def run_detail(request: HttpRequest, pk: int) -> HttpResponseBase:

@@ -65,7 +65,7 @@ def test_nobody_is_kept_out_of_a_traders_pages(site, page, look, client_for, ali
     pages += [reverse("models:detail", args=[model.pk]), reverse("backtests:detail", args=[run.pk])]
     pages.append(reverse("backtests:shared", args=[sharing.create(run).token]))
     pages.append(f"{reverse('backtests:compare')}?run={run.pk}&run={other.pk}")
-    pages += [reverse("backtests:search", args=[search.pk])]
+    pages += [reverse("backtests:search", args=[search.pk]), reverse("backtests:rule_new", args=["rsi-reversion"])]
     faults += [fault for address in pages for fault in broken(page, site + address)]
     assert faults == []
 

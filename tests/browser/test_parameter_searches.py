@@ -41,3 +41,21 @@ def test_the_findings_fit_a_phone(site, signed_in, console, alice):  # noqa: F81
         signed_in.screenshot(path=f"{shots}/search-phone.png", full_page=True)
         signed_in.goto(site + reverse("backtests:searches"))
         signed_in.screenshot(path=f"{shots}/list-phone.png", full_page=True)
+
+
+def test_a_rule_is_backtested_from_its_form(site, signed_in, db):  # noqa: F811
+    scenes.make_market(BTC, bars=3_000)
+    signed_in.goto(site + reverse("backtests:rule_new", args=["sma-cross"]))
+    if shots := os.environ.get("SHOTS"):
+        signed_in.get_by_text("How it is simulated").click()
+        signed_in.set_viewport_size({"width": 390, "height": 900})
+        signed_in.screenshot(path=f"{shots}/rule.png", full_page=True)
+    signed_in.get_by_label(BTC).check()
+    signed_in.get_by_label("Fast average").fill("60")
+    signed_in.get_by_role("button", name="Run backtest").click()
+    signed_in.get_by_text("must look at fewer bars than the slow one").wait_for()
+    signed_in.get_by_label("Fast average").fill("10")
+    signed_in.get_by_label("Capital").fill("1000")
+    signed_in.get_by_role("button", name="Run backtest").click()
+    signed_in.get_by_role("heading", name="Equity and drawdown").wait_for(timeout=60_000)
+    assert signed_in.get_by_text("Moving average cross (fast average 10, slow average 50)").first.is_visible()

@@ -80,7 +80,20 @@ SIGNED_IN = {
             "lookahead_start",
         )
     ),
-    *(f"backtests:{name}" for name in ("searches", "search_new", "search_count", "search", "search_csv", "search_cancel", "search_resume")),
+    *(
+        f"backtests:{name}"
+        for name in (
+            "searches",
+            "search_new",
+            "search_count",
+            "search",
+            "search_csv",
+            "search_cancel",
+            "search_resume",
+            "search_run",
+            "rule_new",
+        )
+    ),
 }
 PUBLIC_OPERATIONS = {"get_health"}
 SIGNED_IN_OPERATIONS = {
