@@ -74,7 +74,7 @@ def _settings(run: BacktestRun) -> dict[str, str]:
         "until": f"{clock.from_ms(span['end_ms']):{DAY}}",
         "capital": f"{run.capital} {run.currency}",
         "risk": run.get_risk_profile_display(),
-        "model": f"version {run.model.version}" if run.model else "none",
+        "decided by": run.strategy_label,
         "data": run.data_hash[:12] or "not kept",
         "code": run.code_version or "not kept",
         **_flat(rest),
