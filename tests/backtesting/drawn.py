@@ -12,6 +12,7 @@ from tests.backtesting.oracle import Bar, Oracle, exact, plain
 START_MS = 1_735_689_600_000  # 2025-01-01T00:00Z
 TIERS = (kernel.Tier(0.0, 0.005), kernel.Tier(700.0, 0.02, 10.5), kernel.Tier(1500.0, 0.06, 70.5))
 """The deduction makes what is to be kept go on without a step: 700 x (2 % - 0.5 %) = 10.5, and 1,500 x (6 % - 2 %) more."""
+NARROW_TIERS = (kernel.Tier(0.0, 0.005), kernel.Tier(300.0, 0.01, 1.5), kernel.Tier(900.0, 0.02, 10.5), kernel.Tier(1400.0, 0.04, 38.5))
 SHARES = ((0.3, 0.4, 0.3), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0), (0.0, 0.25, 0.75))
 
 
@@ -37,6 +38,8 @@ class Setting(NamedTuple):
     marks: bool
     finer: bool
     gaps: float
+    jump: float
+    geared: bool
     min_notional: float
     liquidation_fee: float
     rules: dict
@@ -51,7 +54,7 @@ RULES = st.fixed_dictionaries(
         "max_leverage": st.sampled_from([1, 7, 20, 20]),
         "max_open": st.integers(1, 4),
         "limits": st.sampled_from([(10.0, 25.0), (2.0, 5.0), (1e9, 1e9)]),
-        "max_joint_pct": st.sampled_from([0.0, 0.0, 40.3, 173.1]),
+        "max_joint_pct": st.sampled_from([0.0, 0.0, 61.7, 173.1]),
         "correlation_bars": st.sampled_from([1, 4, 12]),
         "slippage": st.sampled_from([0.0, 0.00031719]),
         "slippage_range": st.sampled_from([0.0, 0.0537]),
@@ -81,6 +84,8 @@ SETTINGS = st.builds(
     marks=st.booleans(),
     finer=st.booleans(),
     gaps=st.sampled_from([0.0, 0.05]),
+    jump=st.sampled_from([0.03, 0.03, 0.06]),
+    geared=st.sampled_from([False, False, True]),
     min_notional=st.sampled_from([0.0, 5.0, 100.0]),
     liquidation_fee=st.sampled_from([0.0, 0.0125]),
     rules=RULES,
@@ -95,7 +100,7 @@ def draw(setting: Setting) -> Drawn:
     n = bars.at.shape[0]
     side = np.where(rng.random(n) < rng.choice([0.1, 0.3]), rng.choice([-1, 1], n), 0).astype(np.int8)
     entries = kernel.entries_of(bars, side, bars.rows["close"] * rng.uniform(0.003, 0.02, n), rng.random(n))
-    tiers = () if setting.spot else TIERS
+    tiers = () if setting.spot else (NARROW_TIERS if setting.geared else TIERS)
     spec = kernel.Spec(setting.step, setting.tick, setting.min_notional, 20, 0.0002, 0.0005, setting.liquidation_fee, tiers)
     return Drawn(series, bars, entries, [spec] * setting.symbols, rules_of(setting))
 
@@ -103,6 +108,8 @@ def draw(setting: Setting) -> Drawn:
 def rules_of(setting: Setting) -> kernel.Rules:
     given = dict(setting.rules)
     (daily, fall), shares = given.pop("limits"), given.pop("shares")
+    if setting.geared:  # stops far away and little margin: positions end by liquidation
+        given |= {"sizing": kernel.BY_NOTIONAL, "max_leverage": 20, "max_margin_pct": given["notional_pct"] / 17.3, "stop": 9.0}
     return kernel.Rules(
         capital=1000.0, max_daily_loss_pct=daily, max_drawdown_pct=fall, tp1=1.1, tp2=1.9, tp3=3.2, share1=shares[0], share2=shares[1],
         share3=shares[2], max_hold_ms=given.pop("hold_bars") * setting.bar_ms, bar_ms=setting.bar_ms, **given,
@@ -116,7 +123,7 @@ def random_series(rng: np.random.Generator, setting: Setting, *, price: float) -
     for number in range(length):
         parts = []
         for part in range(3):
-            opened = price * float(np.exp(rng.normal(0, 0.03))) if part == 0 and rng.random() < 0.07 else price
+            opened = price * float(np.exp(rng.normal(0, setting.jump))) if part == 0 and rng.random() < 0.07 else price
             price = opened * float(np.exp(rng.normal(0, 0.004)))
             high, low = max(opened, price) * (1 + rng.uniform(0, 0.002)), min(opened, price) * (1 - rng.uniform(0, 0.002))
             parts.append([on_tick(value, setting.tick) for value in (opened, high, low, price)])

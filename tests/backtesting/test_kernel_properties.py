@@ -76,7 +76,7 @@ def test_it_does_what_the_independent_telling_does():
 
     holds()
     assert seen["ties"] <= max(3, seen["cases"] / 100)
-    assert seen["stop"] and seen["trail"] and seen["tp1"] and seen["time"] and seen["opposite"] and seen["unfilled"] and seen["correlation"]
+    assert {"stop", "trail", "liquidation", "tp1", "tp2", "time", "opposite", "unfilled", "correlation", "margin"} <= set(seen)
 
 
 @settings(max_examples=60)
