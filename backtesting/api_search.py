@@ -40,6 +40,10 @@ class SearchIn(Schema):
     trials: int | None = Field(None, strict=True, description="How many combinations a search by tpe tries.")
     objective: Literal["sharpe", "net_profit", "profit_factor", "calmar", "expectancy"] = "sharpe"
     least_trades: int = Field(30, strict=True, description="A combination with fewer cannot be the best.")
+    engine: dict[str, Any] = Field(
+        default_factory=dict,
+        description="How it is simulated: path, detail, entry, opposite, sizing, slippage ...; usual for what is left out.",
+    )
     walk: Literal["none", "rolling", "anchored"] = "none"
     train_days: int = Field(180, strict=True)
     test_days: int = Field(60, strict=True)
@@ -65,6 +69,7 @@ class SearchOut(Schema):
     symbols: list[str]
     capital: float
     risk_profile: str
+    engine: dict[str, Any]
     objective: str
     method: str
     walk: str

@@ -7,13 +7,15 @@ from django.conf import settings
 from backtesting import searches
 from backtesting.combos import ranking
 from backtesting.combos.space import PLAN, known_parameters
+from backtesting.engine import OPPOSITES
+from backtesting.forms_rule import WORDS
 from backtesting.models import Method, Walk
 from exchanges.models import Market
 from signals.models.strategy import RISK_CHOICES
 from signals.rules import Parameter, RuleStrategy
 
 BOUNDS = ("low", "high", "step")
-WORDS = {"low": "from", "high": "to", "step": "step"}
+BOUND_WORDS = {"low": "from", "high": "to", "step": "step"}
 
 
 class SearchForm(forms.Form):
@@ -58,6 +60,7 @@ class SearchForm(forms.Form):
         max_value=searches.MOST_TRIALS,
         help_text="Only for a search that learns. Empty: 200.",
     )
+    opposite = forms.ChoiceField(label="Opposite decision", choices=[(word, WORDS[word]) for word in OPPOSITES], required=False)
     walk = forms.ChoiceField(
         label="Walk-forward test",
         choices=Walk.choices,
@@ -100,6 +103,8 @@ class SearchForm(forms.Form):
         chosen = {name: self.cleaned_data[name] for name in names}
         if chosen["method"] == Method.TPE:
             chosen["trials"] = self.cleaned_data["trials"]
+        if self.cleaned_data["opposite"]:
+            chosen["engine"] = {"opposite": self.cleaned_data["opposite"]}
         return chosen | {"start_ms": _ms(self.cleaned_data["start"]), "end_ms": _ms(self.cleaned_data["end"])}
 
     def field_of(self, culprit: str | None) -> str | None:
@@ -131,9 +136,9 @@ def space_of(rule: RuleStrategy, given: Any) -> dict[str, Any]:
 def _field(known: Parameter, bound: str) -> forms.FloatField:
     low, high = known.usual or (known.default, None)
     initial = {"low": low, "high": high, "step": known.step}[bound]
-    attrs = {"aria-label": f"{known.label}, {WORDS[bound]}", "inputmode": "decimal", "step": "any"}
+    attrs = {"aria-label": f"{known.label}, {BOUND_WORDS[bound]}", "inputmode": "decimal", "step": "any"}
     return forms.FloatField(
-        label=f"{known.label}, {WORDS[bound]}",
+        label=f"{known.label}, {BOUND_WORDS[bound]}",
         required=bound == "low",
         initial=None if initial is None else f"{initial:g}",
         widget=forms.NumberInput(attrs=attrs),

@@ -59,6 +59,7 @@ class ParameterSearch(Job):
     timeframe = models.CharField(max_length=3)
     capital = models.DecimalField(max_digits=18, decimal_places=2)
     risk_profile = models.CharField(max_length=6, choices=RISK_CHOICES)
+    engine = models.JSONField(default=dict, blank=True, help_text="How it is simulated, as backtesting.engine takes it.")
     start_ms = models.BigIntegerField(help_text="Open of the first bar.")
     end_ms = models.BigIntegerField(help_text="Close of the last bar.")
     provenance = models.CharField(max_length=10, blank=True)

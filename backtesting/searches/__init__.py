@@ -13,6 +13,7 @@ from django.db import transaction
 from backtesting import asked, events, runs
 from backtesting.combos import ranking, windows
 from backtesting.combos.space import Space
+from backtesting.engine import Engine
 from backtesting.models import Method, ParameterSearch, Walk
 from exchanges import candles
 from exchanges.models import Market
@@ -57,14 +58,15 @@ def start(
     walk: str = Walk.NONE,
     train_days: int = 180,
     test_days: int = 60,
+    engine: Mapping[str, Any] | None = None,
     seed: int = 7,
     venue: str = "",
     queue: bool = True,
 ) -> ParameterSearch:
     """A search over `space` ({parameter: value} and {parameter: {low, high, step}}), for a worker unless `queue` is off and the caller runs it.
 
-    trials -- how many combinations a search by TPE tries; start_ms, end_ms -- bars with start_ms <= open < end_ms, all stored ones when None
-    Raises NotSearchable, asked.Unfit, runs.NotRunnable, UnknownSymbol, each naming the field; nothing is stored then.
+    trials -- how many combinations a search by TPE tries; engine -- settings as backtesting.engine takes them; start_ms, end_ms -- bars with start_ms <= open < end_ms, all stored ones when None
+    Raises NotSearchable, asked.Unfit, UnfitSetting, runs.NotRunnable, UnknownSymbol, each naming the field; nothing is stored then.
     """
     _choice("method", method, Method.values)
     _choice("objective", objective, list(ranking.OBJECTIVES))
@@ -77,6 +79,7 @@ def start(
         _whole(name, value, 1, most)
     found = asked.parse_space(strategy, space)
     wanted = _wanted(found, method, trials)
+    simulated = Engine.parse(engine or {})
     money = runs.capital_of(capital)
     try:
         profiles.profile(risk_profile)
@@ -108,6 +111,7 @@ def start(
             timeframe=settings.BASE_TIMEFRAME,
             capital=money,
             risk_profile=risk_profile,
+            engine=simulated.to_json(),
             start_ms=begins,
             end_ms=ends,
             provenance=markets[0].provenance,

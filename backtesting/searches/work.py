@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from backtesting import arrays, kernel
 from backtesting.combos import ranking, space
 from backtesting.combos.space import Space
+from backtesting.engine import Engine
 from backtesting.models import ParameterSearch
 from backtesting.preparation import RULE_WARM_UP_BARS
 from backtesting.searches.walking import Evaluate, Evaluated
@@ -28,20 +29,23 @@ MOST_REMEMBERED = 300_000_000
 
 
 class History(NamedTuple):
-    """One market: its bars with those of the warm-up, the plan's unit at each in price, its funding, and its mark prices where it has some."""
+    """One market: its bars with those of the warm-up, the plan's unit at each in price, its funding, its mark prices where it has some, and
+    the finer bars that were asked for."""
 
     market: Market
     frame: CandleFrame
     unit: F
     funding: FundingFrame
     marks: CandleFrame | None
+    details: CandleFrame | None
 
 
 def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
     """What evaluates combinations of this search on its markets and costs. Raises UnknownSymbol."""
-    histories = [_history(symbol, search) for symbol in search.symbols]
+    engine = Engine.parse(search.engine)
+    histories = [_history(symbol, search, engine) for symbol in search.symbols]
     markets = [history.market for history in histories]
-    profile, costs, specs = profiles.profile(search.risk_profile), markets[0].costs, arrays.specs(markets)
+    profile, costs, specs = profiles.profile(search.risk_profile), markets[0].costs, arrays.specs(markets, engine)
     recall = _memory(histories, found)
 
     def evaluate(table: F, start_ms: int, end_ms: int, capital: float) -> Evaluated:
@@ -50,7 +54,7 @@ def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
         for first in range(0, table.shape[0], CHUNK):
             some = table[first : first + CHUNK]
             plans = [space.plan_of(dict(zip(found.names, row, strict=True))) for row in some.tolist()]
-            rules = [arrays.rules(capital, profile, plan, costs, signal_bars=arrays.RULE_SIGNAL_BARS) for plan in plans]
+            rules = [arrays.rules(capital, profile, plan, costs, engine, arrays.RULE_SIGNAL_BARS) for plan in plans]
             swept.append(kernel.sweep(bars, _entries(recall(some), histories, edges, bars, unit), specs, rules, threads=cores()))
         daily = np.concatenate([part.daily for part in swept])
         parts = [
@@ -94,22 +98,23 @@ def _size(decisions: Decisions) -> int:
     return decisions.rows.nbytes + decisions.sides.nbytes
 
 
-def _history(symbol: str, search: ParameterSearch) -> History:
+def _history(symbol: str, search: ParameterSearch, engine: Engine) -> History:
     market = candles.find_market(symbol, venue=search.venue_slug)
     warm_up = candles.read(market, search.timeframe, end_ms=search.start_ms, last=RULE_WARM_UP_BARS)
     since_ms = int(warm_up.timestamp[0]) if len(warm_up) else search.start_ms
     frame = candles.read(market, search.timeframe, start_ms=since_ms, end_ms=search.end_ms)
-    marks = None
-    if not market.is_cash:
-        marks = candles.read(market, search.timeframe, start_ms=search.start_ms, end_ms=search.end_ms, price=candles.MARK)
-    return History(market, frame, features.plan_atr(frame, PlanConfig()), candles.funding(market), marks)
+    since, until = search.start_ms, search.end_ms
+    marks = None if market.is_cash else candles.read(market, search.timeframe, start_ms=since, end_ms=until, price=candles.MARK)
+    details = candles.read(market, engine.detail, start_ms=since, end_ms=until) if engine.detail else None
+    return History(market, frame, features.plan_atr(frame, PlanConfig()), candles.funding(market), marks, details)
 
 
 def _bars(histories: list[History], start_ms: int, end_ms: int) -> tuple[kernel.Bars, F, list[tuple[int, int]]]:
     """The bars of a stretch of time, the unit at each, and the rows of every history that belong to it."""
     edges = [(int(low), int(high)) for low, high in (each.frame.timestamp.searchsorted([start_ms, end_ms]) for each in histories)]
     slices = [(each, each.frame.slice(low, high)) for each, (low, high) in zip(histories, edges, strict=True)]
-    bars = kernel.join([arrays.series(each.market, frame, each.funding, _within(each.marks, start_ms, end_ms)) for each, frame in slices])
+    extras = [(_within(each.marks, start_ms, end_ms), _within(each.details, start_ms, end_ms)) for each in histories]
+    bars = kernel.join([arrays.series(each.market, frame, each.funding, *more) for (each, frame), more in zip(slices, extras, strict=True)])
     unit = np.concatenate([each.unit[low:high] for each, (low, high) in zip(histories, edges, strict=True)])
     return bars, np.nan_to_num(unit), edges
 

@@ -54,6 +54,7 @@ def search_run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             symbols=search.symbols,
             capital=search.capital,
             risk_profile=search.risk_profile,
+            engine=search.engine,
             start_ms=search.start_ms,
             end_ms=search.end_ms,
             venue=search.venue_slug,

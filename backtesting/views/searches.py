@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from backtesting import asked, searches
 from backtesting.combos import ranking
 from backtesting.combos.space import Space, known_parameters
+from backtesting.engine import Engine
 from backtesting.forms_search import SearchForm, space_of
 from backtesting.models import ParameterSearch
 from backtesting.searches import trials
@@ -127,6 +128,7 @@ def _page(request: HttpRequest, pk: int) -> HttpResponse:
         "start": clock.from_ms(search.start_ms),
         "end": clock.from_ms(search.end_ms),
         "objective": ranking.OBJECTIVES[search.objective],
+        "unusual": Engine.parse(search.engine).unusual.items(),
         "varied": [(known_parameters(space.rule)[axis.name], axis) for axis in space.varied],
     }
     if search.status == JobStatus.DONE:

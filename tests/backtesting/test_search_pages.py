@@ -74,8 +74,10 @@ def test_it_counts_while_the_form_is_changed(alice, client_for, query, text):
 
 
 def test_it_starts_a_search(market, alice, client_for):
-    reply = client_for(alice).post(NEW, form())
+    reply = client_for(alice).post(NEW, form(opposite="reverse"))
     search = ParameterSearch.objects.get()
+    assert search.engine["opposite"] == "reverse"
+    assert "Simulated with opposite reverse" in words(client_for(alice).get(detail(search)))
     assert (reply.status_code, reply["Location"]) == (302, detail(search))
     assert (search.user, search.wanted, search.method, float(search.capital)) == (alice, 9, "grid", 1000.0)
     assert search.space["fast"] == {"low": 4, "high": 12, "step": 4}
@@ -230,6 +232,8 @@ def test_it_is_started_and_followed_over_the_api(market, alice, bob, client_for)
         ({"walk": "rolling"}, "train_days"),
         ({"least_trades": 0}, "least_trades"),
         ({"trials": 10}, "trials"),
+        ({"engine": {"path": "lucky"}}, "path"),
+        ({"engine": {"moon": 1}}, "moon"),
         ({"start": "2031-01-01"}, "symbols"),
         ({"start": "2023-02-01", "end": "2023-02-01"}, "end"),
     ],

@@ -58,7 +58,7 @@ def test_it_tries_every_combination_and_keeps_it(markets, alice):
 
 
 def test_it_finds_for_each_combination_what_a_run_of_it_finds(markets, alice):
-    search = running.execute(start(alice).pk)
+    search = running.execute(start(alice, engine={"opposite": "reverse", "slippage_range_pct": 5}).pk)
     tried = trials.load(search)
     space = asked.parse_space("sma-cross", search.space)
     for number in (0, 4, 8):
@@ -69,10 +69,18 @@ def test_it_finds_for_each_combination_what_a_run_of_it_finds(markets, alice):
             "risk_profile": "medium",
             "strategy": "sma-cross",
             "strategy_params": values,
+            "engine": search.engine,
         }
         found = runs.execute(runs.start(alice, **asked_for, start_ms=search.start_ms, end_ms=search.end_ms, queue=False).pk).metrics
         assert tried.results.trades[number] == found["metrics"]["trades"]["value"] + found["metrics"]["open_at_end"]["value"] > 5
         assert tried.results.net_pct[number] == pytest.approx(found["metrics"]["total_return_pct"]["value"])
+
+
+def test_it_is_taken_up_by_a_worker(markets, alice, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        search = start(alice, symbols=[BTC], queue=True)
+    search.refresh_from_db()
+    assert (search.status, search.tried) == (JobStatus.DONE, 9)
 
 
 def test_it_walks_forward(markets, alice):
@@ -172,6 +180,7 @@ def test_it_counts_what_was_tried_in_other_searches_of_the_same_time(markets, al
         ({"method": "tpe", "trials": 5}, "trials", "from 10 to 2,000"),
         ({"method": "tpe", "space": {}}, "space", "nothing is varied"),
         ({"walk": "rolling"}, "train_days", "62 days hold fewer than 2 windows of 180 days"),
+        ({"engine": {"path": "lucky"}}, "path", "not known"),
         ({"start_ms": 5, "end_ms": 5}, "end", "after the start"),
         ({"start_ms": 4_000_000_000_000}, "symbols", "no 15m candles in this span"),
     ],
@@ -209,7 +218,15 @@ def test_it_says_on_the_row_why_it_failed(markets, alice):
 
 def test_it_is_run_from_the_command_line(markets):
     out = StringIO()
-    asked_for = ["--vary=fast=4:12:4", "--vary=slow=20:40:10", "--vary=stop_atr=2", "--walk=none", "--least-trades=5", "--capital=10000"]
+    asked_for = [
+        "--vary=fast=4:12:4",
+        "--vary=slow=20:40:10",
+        "--vary=stop_atr=2",
+        "--walk=none",
+        "--least-trades=5",
+        "--capital=10000",
+        "--engine=opposite=reverse",
+    ]
     call_command("optimise", "sma-cross", f"--symbols={BTC}", *asked_for, "--json", stdout=out)
     found = json.loads(out.getvalue())
     assert (found["tried"], found["top"][0]["values"]["stop_atr"]) == (9, 2.0)
@@ -223,6 +240,7 @@ def test_it_is_run_from_the_command_line(markets):
     [
         (["--vary=fast"], "write it like fast=5:50:5"),
         (["--vary=fast=9:4"], "is empty"),
+        (["--engine=reverse"], "write settings like opposite=reverse"),
         (["--start=1.1.2025"], "is not a day"),
         (["--capital=x"], "not a number"),
     ],

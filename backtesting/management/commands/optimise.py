@@ -46,6 +46,13 @@ class Command(BaseCommand):
         parser.add_argument("--walk", default=Walk.ROLLING, help="walk-forward test: none, rolling (default) or anchored")
         parser.add_argument("--train-days", type=int, default=180, help="days of a window to choose on (default 180)")
         parser.add_argument("--test-days", type=int, default=60, help="days of a window to judge on (default 60)")
+        parser.add_argument(
+            "--engine",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="how it is simulated: opposite=reverse, path=adaptive, detail=1m",
+        )
         parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,6 +64,7 @@ class Command(BaseCommand):
                 symbols=[symbol.strip() for symbol in options["symbols"].split(",") if symbol.strip()],
                 start_ms=_day_ms("start", options["start"]),
                 end_ms=_day_ms("end", options["end"]),
+                engine=_engine(options["engine"]),
                 queue=False,
                 **{
                     name: options[name]
@@ -118,6 +126,13 @@ def _space(strategy: str, varied: list[str]) -> dict[str, Any]:
         if not equals or len(parts) > 3:
             raise CommandError(f"vary: {text!r} cannot be read; write it like fast=5:50:5 or stop_atr=2")
         found[name] = parts[0] if len(parts) == 1 else dict(zip(("low", "high", "step"), parts, strict=False))
+    return found
+
+
+def _engine(texts: list[str]) -> dict[str, str]:
+    found = dict(text.partition("=")[::2] for text in texts)
+    if not all("=" in text for text in texts):
+        raise CommandError("engine: write settings like opposite=reverse")
     return found
 
 
