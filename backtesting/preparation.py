@@ -7,6 +7,7 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
+from backtesting import remembered
 from exchanges import candles
 from exchanges import funding as funding_rule
 from exchanges.costs import CostModel
@@ -60,15 +61,32 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    market: Market, ensemble: TrainedEnsemble, template: Template, *, start_ms: int, end_ms: int | None, bitcoin: CandleFrame | None
+    market: Market,
+    ensemble: TrainedEnsemble,
+    template: Template,
+    *,
+    start_ms: int,
+    end_ms: int | None,
+    bitcoin: CandleFrame | None,
+    model_hash: str = "",
 ) -> Prepared:
-    """Judge every bar from start_ms on; bars before it only warm the features up. As in the scan, a bar with less history is no candidate."""
+    """Judge every bar from start_ms on; bars before it only warm the features up. As in the scan, a bar with less history is no candidate.
+
+    model_hash -- of the model's manifest: with it what the model answers is kept, and asked once for the same history
+    """
     warm_up = candles.read(market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=features.WARMUP_BARS + ensemble.lookback - 1)
     since_ms = int(warm_up.timestamp[0]) if len(warm_up) else start_ms
     history = candles.read(market, settings.BASE_TIMEFRAME, start_ms=since_ms, end_ms=end_ms)
     funding = candles.funding(market)
     first = int(history.timestamp.searchsorted(start_ms))
-    said = decide(history, funding, bitcoin, ensemble=ensemble, template=template, market=market, first=first)
+    if model_hash:
+        read = (*history[2:], *funding, *(bitcoin[2:] if bitcoin is not None else ()))
+        answers = remembered.recall(
+            (model_hash, history.timeframe, str(first)), read, lambda: _answers(history, funding, bitcoin, ensemble, first)
+        )
+    else:
+        answers = _answers(history, funding, bitcoin, ensemble, first)
+    said = _decide(history, funding, answers, ensemble=ensemble, template=template, market=market, first=first)
     found = said.candidates
     if market.is_cash:  # as the live gate: what is not borrowed cannot be sold
         found = found._replace(side=np.maximum(found.side, 0))
@@ -112,6 +130,9 @@ class Decided(NamedTuple):
     judged: dict[str, int]
 
 
+NO_FEATURES = FeatureFrame("", (), np.empty(0, np.int64), np.empty((0, 0)))
+
+
 def decide(
     history: CandleFrame,
     funding: FundingFrame,
@@ -126,22 +147,49 @@ def decide(
     """The whole way from closed bars to candidates: features (`compute` in place of signals.features.compute), prediction, net-profit
     filter with the market's costs, plan. The model is asked about a bar when WARMUP_BARS bars, itself included, lie behind it."""
     seen = (compute or features.compute)(history, funding=funding, btc=bitcoin)
-    atr = features.plan_atr(history, ensemble.plan)[first:]
-    frame = history.slice(first, len(history))
+    answers = _asked(seen, history, ensemble, first)
+    said = _decide(history, funding, answers, ensemble=ensemble, template=template, market=market, first=first)
+    return said._replace(features=seen)
+
+
+def _answers(
+    history: CandleFrame, funding: FundingFrame, bitcoin: CandleFrame | None, ensemble: TrainedEnsemble, first: int
+) -> NDArray[np.float64]:
+    return _asked(features.compute(history, funding=funding, btc=bitcoin), history, ensemble, first)
+
+
+def _asked(seen: FeatureFrame, history: CandleFrame, ensemble: TrainedEnsemble, first: int) -> NDArray[np.float64]:
+    """What the model answers from `first` on, [m, 4]: probability LONG, SHORT, agreement LONG, SHORT; NaN where it is not asked."""
     values = ml.align(ensemble, seen.names, seen.values.T).T
     finite = np.isfinite(values).all(axis=1)
     at = np.flatnonzero(finite & (np.arange(len(history)) >= max(first, features.WARMUP_BARS - 1)))
-    probability, agreement = np.full((len(frame), 2), np.nan), np.full((len(frame), 2), np.nan)
+    answers = np.full((len(history) - first, 4), np.nan)
     if at.size:
         starts = sequences.run_starts(history.timestamp, values, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
         prediction = ensemble.predict(values, starts=starts, at=at)
-        probability[at - first], agreement[at - first] = prediction.probability, prediction.agreement
+        answers[at - first, :2], answers[at - first, 2:] = prediction.probability, prediction.agreement
+    return answers
+
+
+def _decide(
+    history: CandleFrame,
+    funding: FundingFrame,
+    answers: NDArray[np.float64],
+    *,
+    ensemble: TrainedEnsemble,
+    template: Template,
+    market: Market,
+    first: int,
+) -> Decided:
+    """From answers (as `_asked` gives them) to candidates; without features."""
+    atr, frame = features.plan_atr(history, ensemble.plan)[first:], history.slice(first, len(history))
+    probability, agreement = answers[:, :2], answers[:, 2:]
     closes_at = frame.timestamp + TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     hourly = funding_rule.expected(funding, closes_at, hourly_cost=market.default_funding) * 100.0
     found, expectancy, ended = _judge(frame, atr, probability, agreement, hourly, ensemble, template, market.costs)
     counts = np.bincount(ended.max(axis=1), minlength=len(STAGES))
     judged = {code: int(count) for code, count in zip(STAGES, counts, strict=False) if count}
-    return Decided(seen, probability, agreement, atr, expectancy, ended, found, judged)
+    return Decided(NO_FEATURES, probability, agreement, atr, expectancy, ended, found, judged)
 
 
 def _judge(

@@ -50,7 +50,17 @@ def _by_model(run: BacktestRun, tell: Progress) -> Workload:
     prepared = []
     for number, market in enumerate(markets):
         tell(f"Asking the model about {market.symbol} ({number + 1} of {len(markets)})", LAST_SHARE * number / len(markets))
-        prepared.append(preparation.prepare(market, ensemble, template, start_ms=start_ms, end_ms=run.requested_end_ms, bitcoin=bitcoin))
+        prepared.append(
+            preparation.prepare(
+                market,
+                ensemble,
+                template,
+                start_ms=start_ms,
+                end_ms=run.requested_end_ms,
+                bitcoin=bitcoin,
+                model_hash=run.model.manifest_sha256,
+            )
+        )
     warm_up = features.WARMUP_BARS + ensemble.lookback - 1
     return Workload(markets, prepared, ensemble.plan, processing.EXPIRE_AFTER_BARS, bitcoin, start_ms, warm_up)
 

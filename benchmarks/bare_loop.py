@@ -74,7 +74,9 @@ def one_pair(opened: Any, high: Any, low: Any, close: Any, fast: Any, slow: Any,
 @njit(cache=True)
 def sma_cross(opened: Any, high: Any, low: Any, close: Any, fast: int, slow: int, cash: float, equity: Any) -> tuple[int, float]:
     """Indicators and simulation of one pair."""
-    return one_pair(opened, high, low, close, averages(close, fast), averages(close, slow), true_range(high, low, close, ATR_BARS), cash, equity)
+    return one_pair(
+        opened, high, low, close, averages(close, fast), averages(close, slow), true_range(high, low, close, ATR_BARS), cash, equity
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -88,7 +90,9 @@ def sweep(opened: Any, high: Any, low: Any, close: Any, pairs: Any, cash: float,
 
 
 @njit(cache=True)
-def portfolio(opened: Any, high: Any, low: Any, close: Any, fast: Any, slow: Any, atr: Any, most: int, cash: float, equity: Any) -> tuple[int, float]:
+def portfolio(
+    opened: Any, high: Any, low: Any, close: Any, fast: Any, slow: Any, atr: Any, most: int, cash: float, equity: Any
+) -> tuple[int, float]:
     """All pairs [t, s] on one account with at most `most` positions: closings first, then entries, then exits inside the bar."""
     n, pairs = close.shape
     side, qty, entry, stop, target = np.zeros(pairs), np.zeros(pairs), np.zeros(pairs), np.zeros(pairs), np.zeros(pairs)

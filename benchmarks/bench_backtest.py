@@ -52,6 +52,7 @@ def memory() -> dict[str, Any]:
     import tracemalloc
 
     import crosses
+
     from backtesting import kernel
 
     pairs = [crosses.walk(number, BARS) for number in range(10)]
@@ -87,8 +88,8 @@ def whole(symbols: int, bars: int, *, profile: bool) -> dict[str, Any]:
         candles.ingest(candles.find_market(frame.symbol), frame, provenance="simulated")
     bench_scan.register(names)
     ModelVersion.objects.update(oos_start_ms=START_MS)  # what the features need to warm up is missing there and gives no candidates
-    user = User.objects.create_user("trader", "trader@example.com", "a long password 12")
-    client, told = Client(), {}
+    user = User.objects.create_user("trader@example.com", "a long password 12")
+    client, told = Client(SERVER_NAME="localhost"), {}
     client.force_login(user)
     for kind, more in (("rule", {"strategy": "sma-cross", "strategy_params": {"fast": 20, "slow": 50}}), ("model", {})):
         seconds, pages = [], []

@@ -67,7 +67,9 @@ def stored(path: Path, bars: int) -> Pair:
 def options(work: str, pairs: int = 1) -> tuple[list[Pair], argparse.Namespace]:
     """The command line, and the bars it asks for."""
     parser = argparse.ArgumentParser(description=f"{work}: prints one line of JSON.")
-    parser.add_argument("--data", type=Path, nargs="+", default=[], help="Parquet files of 15m bars (default, and for missing ones: seeded walks)")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", default=[], help="Parquet files of 15m bars (default, and for missing ones: seeded walks)"
+    )
     parser.add_argument("--bars", type=int, default=BARS)
     parser.add_argument("--reps", type=int, default=21, help="timed calls after the first")
     asked = parser.parse_args()

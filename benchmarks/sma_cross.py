@@ -2,9 +2,9 @@
 
 from crosses import CASH, FAST, SLOW, bars_of, entries, options, rules, specs, tell, timed  # isort: skip
 
+import bare_loop
 import numpy as np
 
-import bare_loop
 from backtesting import kernel
 
 

@@ -5,9 +5,9 @@ from crosses import CASH, bars_of, entries, options, rules, specs, tell, timed  
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import bare_loop
 import numpy as np
 
-import bare_loop
 from backtesting import kernel
 
 COMBINATIONS = 1_000
