@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version as installed_version
 from math import isclose
@@ -118,7 +119,7 @@ def compare(old: BacktestRun, params: Mapping[str, Any], trades: Sequence[Backte
 
 def differences(before: Sequence[BacktestTrade], after: Sequence[BacktestTrade]) -> list[str]:
     """One sentence for each trade that is not in both lists or not the same in both, by time of entry."""
-    old, new = ({(trade.entry_ms, trade.symbol, trade.side): trade for trade in trades} for trades in (before, after))
+    old, new = _keyed(before), _keyed(after)
     said = []
     for key in sorted(old.keys() | new.keys()):
         was, now = old.get(key), new.get(key)
@@ -129,6 +130,17 @@ def differences(before: Sequence[BacktestTrade], after: Sequence[BacktestTrade])
         elif changed := [_change(name, was, now) for name in (*EXACT, *NEAR) if not _same(name, was, now)]:
             said.append(f"Trade {was.number}, {was.side} {was.symbol}: {'; '.join(changed)}.")
     return said
+
+
+def _keyed(trades: Sequence[BacktestTrade]) -> dict[tuple[int, str, str, int], BacktestTrade]:
+    """By time of entry, market and side, and the how-manieth of these it is."""
+    found: dict[tuple[int, str, str, int], BacktestTrade] = {}
+    seen: Counter[tuple[int, str, str]] = Counter()
+    for trade in trades:
+        key = (trade.entry_ms, trade.symbol, trade.side)
+        found[*key, seen[key]] = trade
+        seen[key] += 1
+    return found
 
 
 def _same(name: str, was: BacktestTrade, now: BacktestTrade) -> bool:

@@ -92,6 +92,15 @@ def test_it_names_trades_that_only_one_run_has(run):
     ]
 
 
+def test_it_takes_no_two_trades_of_one_moment_for_one(run):
+    twice = list(run.trades.order_by("number"))  # three trades of one market, side and time
+    assert reproduction.differences(twice, copies(run)) == []
+    assert reproduction.differences(twice, copies(run)[:1]) == [
+        "Trade 2, long BTC/USDT:USDT: missing in the repetition.",
+        "Trade 3, long BTC/USDT:USDT: missing in the repetition.",
+    ]
+
+
 def test_it_counts_all_differences_and_keeps_the_first_fifty(run):
     BacktestTrade.objects.filter(run=run).delete()
     made = [rows.make_trade(run, number, entry_ms=rows.START_MS + number) for number in range(1, 61)]
