@@ -20,7 +20,6 @@ Ints = NDArray[np.int64]
 
 DEEPEST = 10
 BEST = (1, 5, 10)
-COST_STRESS = (1, 2, 3)
 UNKNOWN = "unknown"
 _NO_TRADES, _NO_BARS = "no trades", "no bars"
 _SHORT = f"needs {metrics.LEAST_DAYS_A_YEAR} days"
@@ -126,7 +125,7 @@ def of_trades(ledger: Ledger, account: Account) -> dict[str, dict[str, Any]]:
 
 
 def costs_paid(ledger: Ledger) -> dict[str, Any]:
-    """From the gross result to the net one, what share of the gross profit each cost took, and the net result had they been higher."""
+    """From the gross result to the net one, what share of the gross profit each cost took, and how much higher these trades' costs could have been."""
     paid = metrics.cost_breakdown(ledger.pnl, ledger.fees, ledger.slippage, ledger.funding)
     edge = metrics.edge_and_cost_pct(ledger.pnl, ledger.notional, ledger.fees + ledger.slippage + ledger.funding)
     return {
@@ -135,7 +134,6 @@ def costs_paid(ledger: Ledger) -> dict[str, Any]:
         "net_edge_pct": _rounded(edge and edge[0]),
         "cost_pct": _rounded(edge and edge[1]),
         "bearable": _rounded(metrics.bearable_costs(paid)),
-        "at": [{"times": times, "net": _rounded(metrics.net_at_costs(paid, times))} for times in COST_STRESS],
     }
 
 

@@ -1,22 +1,25 @@
-"""The figures of a finished simulation, each with its span and sample size, and the checks a careful reader would make."""
+"""The figures of a finished simulation, each with its span and sample size, and the answers of the honesty checklist."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting import arrays, doubts, figures, kernel, metrics, preparation, reproduction
+from backtesting import figures, kernel, metrics, preparation, reproduction
 from backtesting.baselines import Baseline
 from backtesting.engine import Engine
 from backtesting.figures import Account, Ledger, figure
+from backtesting.honesty import checklist
+from backtesting.honesty import costs as costs_of
+from backtesting.honesty.again import Simulation, again
+from backtesting.honesty.checklist import Case
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
-from backtesting.preparation import Prepared
 from backtesting.workload import Workload
 from exchanges.exits import END_OF_DATA, REASONS
-from exchanges.models import JobStatus, Market, Provenance
+from exchanges.models import Market, Provenance
 from exchanges.risk.profiles import RiskProfile
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import processing, regimes, strategies
@@ -24,10 +27,6 @@ from signals.training import figures as training_figures
 from traderai.lib import clock
 
 MOST_POINTS = 2_000
-AMBIGUOUS_WARN = 0.05
-GAP_WARN = 0.001
-NO_FUNDING_WARN = 0.01
-HOUR_MS = 3_600_000
 SIMULATED_LABEL = "SIMULATED MARKET"
 
 
@@ -43,13 +42,16 @@ def report(
     run: BacktestRun,
     work: Workload,
     engine: Engine,
-    bars: kernel.Bars,
-    result: kernel.Result,
+    done: Simulation,
     profile: RiskProfile,
     random: Baseline | None,
+    configuration: Mapping[str, Any],
 ) -> Report:
-    """Everything about one result. Shapes as in backtesting.kernel. random -- what the same number of entries at random moments earned"""
-    model, markets, prepared = run.model, work.markets, work.prepared
+    """Everything about one result.
+
+    random -- what the same number of entries at random moments earned. configuration -- what makes the run repeatable (backtesting.reproduction)
+    """
+    model, markets, prepared, bars, result = run.model, work.markets, work.prepared, done.bars, done.result
     capital, trades, bar_ms = float(run.capital), result.trades, TIMEFRAME_MS[run.timeframe]
     start_ms, end_ms = int(result.times[0]), int(result.times[-1]) + bar_ms
     span = {
@@ -62,8 +64,8 @@ def report(
     histories = [History(item.frame.timestamp, item.frame.open, item.frame.close) for item in prepared]
     hold = metrics.buy_and_hold(result.times, histories, capital)
     n, left_open = _counts(trades)
-    probability = np.concatenate([item.candidates.probability for item in prepared])
     ledger, account = ledger_of(markets, bars, trades), Account(result.times, result.equity, capital, end_ms - start_ms)
+    others = again(done)
     singles = _figures(bars, trades, result, capital, hold) | figures.of_account(account) | figures.of_trades(ledger, account)
     costs = markets[0].costs
     found: dict[str, Any] = {
@@ -86,16 +88,16 @@ def report(
         "label": SIMULATED_LABEL if run.provenance == Provenance.SIMULATED else "",
         "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
         "metrics": {name: {**each, "start": span["start"], "end": span["end"]} for name, each in singles.items()},
-        "costs_paid": figures.costs_paid(ledger),
+        "costs_paid": {**figures.costs_paid(ledger), "at": costs_of.at(others)},
         "tables": figures.tables(ledger, account),
         "concentration": figures.concentration(ledger),
         "luck": {**figures.luck(ledger, account, seed=reproduction.SEED), "random": random and random._asdict()},
         "notes": _notes(run, engine),
-        "checks": _checks(run, prepared, bars, probability, trades, bar_ms),
     }
     closed = trades.reason != END_OF_DATA
     independent = _independent((trades.pnl / (trades.qty * trades.entry))[closed], bars, trades.entered[closed])
-    found["checks"] += doubts.of(found, independent=independent)
+    case = Case(run, work, done, others, found, independent, configuration, reproduction.data_hash(configuration["data"]))
+    found["checks"] = checklist.answers(case)
     params = {
         "template": run.strategy,
         "strategy_params": run.strategy_params,
@@ -105,6 +107,7 @@ def report(
         "rule": {} if model is None else asdict(processing.entry_rule(strategies.template(run.strategy))),
         "costs": asdict(costs),
         "risk_profile": asdict(profile),
+        **configuration,
     }
     return Report(found, _curves(result, capital, hold), params)
 
@@ -234,65 +237,6 @@ def _notes(run: BacktestRun, engine: Engine) -> list[str]:
     if run.provenance == Provenance.SIMULATED:
         notes.insert(0, "SIMULATED MARKET: prices were generated; these figures say nothing about any real market.")
     return notes
-
-
-def _compared(run: BacktestRun, start_ms: int, end_ms: int) -> int:
-    """How many other models of the scope nobody's runs (the promotion's, the command's) have tried on time of this span."""
-    tried = BacktestRun.objects.filter(user=None, status=JobStatus.DONE, start_ms__lt=end_ms, end_ms__gt=start_ms)
-    if run.model is None:
-        return 0
-    return tried.filter(model__scope=run.model.scope).exclude(model=run.model).values("model").distinct().count()
-
-
-def _claim(bars: kernel.Bars, probability: NDArray[np.float64], trades: kernel.Trades) -> tuple[bool, str]:
-    """Whether the chance of TP1 that the model gave these positions lies within the interval of how often they reached it."""
-    closed = trades.reason != END_OF_DATA
-    hit = trades.tps[closed] >= 1
-    seen = _rate_interval(hit, bars, trades.entered[closed])
-    if seen is None:
-        return True, "no trades"
-    claimed = float(probability[trades.decided[closed]].mean())
-    detail = f"TP1 was given {claimed:.1%} on average and reached by {hit.mean():.1%} of {hit.size} (95 % interval {seen.low:.1%} to {seen.high:.1%})"
-    return seen.low <= claimed <= seen.high, detail
-
-
-def _checks(
-    run: BacktestRun, prepared: Sequence[Prepared], bars: kernel.Bars, probability: NDArray[np.float64], trades: kernel.Trades, bar_ms: int
-) -> list[dict[str, str]]:
-    """Verdicts with their numbers (fill timing, ambiguous bars, gaps, zero volume, selection, calibration, sample, concentration)."""
-    n, known_ms = int(trades.pnl.shape[0]), 0 if run.model is None else run.model.oos_start_ms
-    early = int((trades.entered <= trades.decided).sum())
-    inside = int((bars.timestamp[trades.decided] < known_ms).sum()) if n else 0
-    same_bar = int((trades.entered == trades.left).sum())
-    expected = sum((int(item.frame.timestamp[-1]) - int(item.frame.timestamp[0])) // bar_ms + 1 for item in prepared)
-    missing = expected - sum(len(item.frame) for item in prepared)
-    silent = sum(int((item.frame.volume == 0).sum()) for item in prepared)
-    best = np.sort(trades.pnl)[::-1][:5].sum() if n else 0.0
-    perpetual = [item for item in prepared if not item.market.is_cash]
-    unknown = sum(int((arrays.funding_due(item.market, item.frame, item.funding).cost > 0.0).sum()) for item in perpetual)
-    charged = sum(len(item.frame) * bar_ms // HOUR_MS for item in perpetual)
-    others = _compared(run, int(bars.times[0]), int(bars.times[-1]) + bar_ms)
-    flattery = ", and the better of several is flattered by its luck" if others else ""
-    is_kept, told = _claim(bars, probability, trades)
-
-    def verdict(name: str, failed: bool, warned: bool, detail: str) -> dict[str, str]:
-        return {"name": name, "verdict": "fail" if failed else ("warn" if warned else "pass"), "detail": detail}
-
-    of_model = [] if run.model is None else [
-        verdict("Not chosen by this time", False, others > 0, f"other models of its scope tried on time of this span: {others}{flattery}"),
-        verdict("Probability claimed and seen", False, not is_kept, told),
-    ]  # fmt: skip
-    return [
-        *of_model,
-        verdict("Out-of-sample time only", inside > 0, run.model is None, "a rule's parameters were chosen by somebody who may have seen this time" if run.model is None else f"{inside} of {n} decisions before the model's out-of-sample time"),
-        verdict("Fill after the decision", early > 0, False, f"{early} of {n} fills in or before the deciding bar"),
-        verdict("Entry and exit in one bar", False, n > 0 and same_bar / n > AMBIGUOUS_WARN, f"{same_bar} of {n} trades; their order inside the bar is assumed"),
-        verdict("Gaps in the candles", False, expected > 0 and missing / expected > GAP_WARN, f"{missing} of {expected} bars missing"),
-        verdict("Bars without volume", False, expected > 0 and silent / expected > GAP_WARN, f"{silent} of {expected} bars"),
-        verdict("Funding from history", False, charged > 0 and unknown / charged > NO_FUNDING_WARN, f"{unknown} of {charged} hours of perpetuals have no stored rate and pay the default"),
-        verdict("Sample size", False, _counts(trades)[0] < metrics.ENOUGH_TRADES, metrics.sample_note(_counts(trades)[0])),
-        verdict("Without the five best trades", False, n > 0 and float(trades.pnl.sum() - best) <= 0.0 < float(trades.pnl.sum()), f"net {float(trades.pnl.sum() - best):+.2f} instead of {float(trades.pnl.sum()):+.2f}"),
-    ]  # fmt: skip
 
 
 def _iso(ms: int) -> str:

@@ -276,6 +276,7 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 
 def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     from backtesting import arrays, baselines, kernel, reporting, workload  # numba, TA-Lib: seconds that only a worker spends
+    from backtesting.honesty.again import Simulation
 
     run, engine = held.row, Engine.parse(held.row.engine)
     work = workload.load(run, engine, tell)
@@ -288,9 +289,9 @@ def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     tell("Trying random moments", 0.9)
     random = baselines.random_moments(bars, entries, specs, rules, result, seed=reproduction.SEED)
     tell("Counting", 0.95)
-    report = reporting.report(run, work, engine, bars, result, profile, random)
     series = reproduction.data_hashes(work.prepared, work.bitcoin, start_ms=work.start_ms, warm_up_bars=work.warm_up_bars)
-    report = report._replace(params=report.params | reproduction.configuration(run, work.markets, series))
+    configuration = reproduction.configuration(run, work.markets, series)
+    report = reporting.report(run, work, engine, Simulation(bars, entries, specs, rules, result), profile, random, configuration)
     probability = np.concatenate([item.candidates.probability for item in work.prepared])
     _store(held, work.markets, bars, probability, result, report)
 

@@ -114,11 +114,6 @@ def cost_share(costs: Costs, paid: float) -> float | None:
     return paid / costs.gross if costs.gross > 0.0 else None
 
 
-def net_at_costs(costs: Costs, times: float) -> float:
-    """The net result if all costs had been so many times as high and the same trades had been made: an estimate for a stress test."""
-    return costs.gross - times * (costs.gross - costs.net)
-
-
 def bearable_costs(costs: Costs) -> float | None:
     """How many times its costs the gross result would have paid for; under 1 they took more than there was. None where nothing was paid."""
     paid = costs.gross - costs.net

@@ -191,7 +191,7 @@ def _joined(points: Sequence[tuple[float, float]]) -> str:
 
 def verdicts(checks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The checks in groups, the worst first; within a group in their own order."""
-    titles = {"fail": "Failed", "warn": "To be careful about", "pass": "Passed"}
+    titles = {"fail": "Failed", "warn": "To be careful about", "pass": "Passed", "skip": "Not applicable"}
     groups = [
         {"verdict": word, "title": title, "checks": [each for each in checks if each["verdict"] == word]} for word, title in titles.items()
     ]

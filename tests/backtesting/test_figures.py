@@ -94,7 +94,6 @@ def test_it_follows_the_money_from_gross_to_net():
     found = figures.costs_paid(make_ledger())
     assert [found[name] for name in ("gross", "fees", "slippage", "funding", "net")] == [16.0, 2.0, 1.0, 1.0, 12.0]
     assert found["shares"] == {"fees": 0.125, "slippage": 0.0625, "funding": 0.0625}
-    assert found["at"] == [{"times": 1, "net": 12.0}, {"times": 2, "net": 8.0}, {"times": 3, "net": 4.0}]
     assert (found["net_edge_pct"], found["cost_pct"], found["bearable"]) == (4.0, pytest.approx(4 / 3, abs=1e-6), 4.0)
 
 

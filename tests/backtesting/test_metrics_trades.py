@@ -78,7 +78,6 @@ def test_it_says_where_the_gross_result_went():
     costs = metrics.cost_breakdown(np.array([10.0, -4.0]), np.array([1.0, 1.0]), np.array([0.5, 0.5]), np.array([2.0, -1.0]))
     assert costs == (10.0, 2.0, 1.0, 1.0, 6.0)
     assert metrics.cost_share(costs, costs.fees) == 0.2
-    assert [metrics.net_at_costs(costs, times) for times in (0.0, 1.0, 2.0, 3.0)] == [10.0, 6.0, 2.0, -2.0]
     assert metrics.bearable_costs(costs) == 2.5
     lost = metrics.cost_breakdown(np.array([-4.0]), np.array([1.0]), np.zeros(1), np.zeros(1))
     assert metrics.cost_share(lost, lost.fees) is None

@@ -4,21 +4,22 @@ import copy
 
 import pytest
 
-from backtesting import doubts
+from backtesting.honesty import statistics
 
 GOOD = {
-    "metrics": {"total_return_pct": {"value": 12.0}, "buy_and_hold_pct": {"value": 5.0}},
-    "costs_paid": {
-        "gross": 16.0, "net": 12.0, "net_edge_pct": 0.4, "cost_pct": 0.133, "bearable": 4.0,
-        "at": [{"times": 1, "net": 12.0}, {"times": 2, "net": 8.0}, {"times": 3, "net": -4.0}],
+    "metrics": {
+        "total_return_pct": {"value": 12.0}, "buy_and_hold_pct": {"value": 5.0},
+        "hit_rate_tp1": {"value": 0.65, "n": 130, "low": 0.56, "high": 0.73},
     },
+    "sample": {"trades": 130},
+    "costs_paid": {"net": 12.0},
     "luck": {
         "random": {"runs": 100, "low_pct": -9.0, "middle_pct": -2.0, "high_pct": 6.0, "beaten": 0.97, "p_value": 0.04, "trades": 130.0},
         "trades": {"expectancy_pct": [0.1, 0.7], "clusters": 80},
         "record": {"days": 400, "above_zero": 0.96, "days_needed": 360.4},
         "drawdowns": {"seen_pct": 7.0, "shuffled": {"deeper": 0.6, "max_drawdown_pct": [3.0, 8.0, 15.25]}},
     },
-    "concentration": {"best_month": {"key": "2025-01", "share": 0.4}, "best_symbol": {"key": "BTC/USDT:USDT", "share": 0.7}},
+    "concentration": {"without_best": [{"k": 1, "net": 9.0}, {"k": 5, "net": 2.5}], "best_month": {"key": "2025-01", "share": 0.4}, "best_symbol": {"key": "BTC/USDT:USDT", "share": 0.7}},
     "tables": {"month": [{}, {}, {}], "symbol": [{}, {}]},
 }  # fmt: skip
 
@@ -32,14 +33,15 @@ def told(changes=(), *, independent=120.0):
         for name in parents:
             part = part[name]
         part[last] = value
-    return {each["name"]: each for each in doubts.of(found, independent=independent)}
+    return {each["name"]: each for each in statistics.of(found, independent=independent)}
 
 
 def test_nothing_is_held_against_a_good_run():
     found = told()
     assert {each["verdict"] for each in found.values()} == {"pass"}
-    assert [each["point"] for each in found.values()] == [8, 17, 17, 17, 17, 17, 18, 21, 21]
-    assert found["Bears twice its costs"]["number"] == "4.0x"
+    assert [each["point"] for each in found.values()] == [17, 17, 17, 17, 17, 18, 18, 18, 21, 21, 21]
+    assert found["Reaches the first target often enough"]["number"] == "56.0%"
+    assert found["Without the five best trades"]["detail"] == "net +2.50 instead of +12.00"
     assert found["Better than random moments"]["number"] == "p = 0.04"
     assert "97% of them earned less" in found["Better than random moments"]["detail"]
     assert "360 such days would make it 95 % sure" in found["Sharpe ratio above zero"]["detail"]
@@ -51,8 +53,10 @@ def test_nothing_is_held_against_a_good_run():
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [
-        ("Bears twice its costs", "costs_paid.at", [{"times": 2, "net": 0.0}, {"times": 3, "net": -1.0}]),
-        ("Bears twice its costs", "costs_paid.cost_pct", None),
+        ("Sample size", "sample.trades", 99),
+        ("Reaches the first target often enough", "metrics.hit_rate_tp1.low", 0.54),
+        ("Reaches the first target often enough", "metrics.hit_rate_tp1", {"value": None, "n": 0}),
+        ("Without the five best trades", "concentration.without_best", [{"k": 5, "net": -0.01}]),
         ("Better than random moments", "luck.random.p_value", 0.06),
         ("Better than random moments", "luck.random", None),
         ("Expectancy above zero", "luck.trades.expectancy_pct", [-0.001, 0.7]),

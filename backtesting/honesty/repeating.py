@@ -1,0 +1,31 @@
+"""Points 22, 23 and 24: whether the run can be repeated, whether live trading came out alike, and who checks the checker."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backtesting.honesty.sayings import PASS, POINTS, SKIP, WARN, Check, said
+
+REPEATABLE, PARITY, CHECKER = 22, 23, 24
+SUITES = ("tests/signals/test_leaks.py", "tests/backtesting/test_lookahead.py", "tests/backtesting/test_deciding.py")
+"""Planted cheats, each of which has to be caught, and clean strategies, which have to pass."""
+
+
+def is_committed(code_version: str) -> bool:
+    """traderai.lib.version hangs a hash of the sources behind a plus where no commit says what they are."""
+    return bool(code_version) and "+" not in code_version and "-dirty" not in code_version
+
+
+def answers(configuration: Mapping[str, Any], data_hash: str) -> Iterator[Check]:
+    """configuration -- as backtesting.reproduction keeps it"""
+    version = str(configuration["code_version"])
+    committed = is_committed(version)
+    code = f"code {version}" if committed else f"code {version}, which no commit holds, so that it may be lost"
+    yield said(
+        REPEATABLE, POINTS[REPEATABLE], PASS if committed else WARN, data_hash[:8],
+        f"data {data_hash}, {len(configuration['data'])} series; {code}; seed {configuration['seed']}; \"Run exactly again\" compares every trade",
+    )  # fmt: skip
+    yield said(PARITY, POINTS[PARITY], SKIP, "", "no fills of paper or live trading were recorded for this run to be compared with")
+    yield said(
+        CHECKER, POINTS[CHECKER], PASS if committed else WARN, f"{len(SUITES)}",
+        f"planted cheats are caught and clean strategies pass in {', '.join(SUITES)}, without which no change of the code lands; this is code {version}",
+    )  # fmt: skip
