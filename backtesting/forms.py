@@ -5,6 +5,7 @@ from django import forms
 from django.conf import settings
 from django.db.models import F, QuerySet
 
+from backtesting.forms_engine import EngineForm
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges.models import Market
 from signals.models import ModelVersion
@@ -14,7 +15,7 @@ from traderai.lib import clock
 DAY_MS = 86_400_000
 
 
-class BacktestForm(forms.Form):
+class BacktestForm(EngineForm):
     """What to simulate. The service judges it again: the form is for a person's convenience."""
 
     symbols = forms.MultipleChoiceField(

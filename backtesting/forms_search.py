@@ -8,7 +8,7 @@ from backtesting import searches
 from backtesting.combos import ranking
 from backtesting.combos.space import PLAN, known_parameters
 from backtesting.engine import OPPOSITES
-from backtesting.forms_rule import WORDS
+from backtesting.forms_engine import WORDS
 from backtesting.models import Method, Walk
 from exchanges.models import Market
 from signals.models.strategy import RISK_CHOICES

@@ -42,7 +42,7 @@ def run_new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         asked: dict[str, Any] = {name: form.cleaned_data[name] for name in ("symbols", "capital", "risk_profile")} | form.span_ms()
         try:
-            run = runs.start(request.user, **asked)
+            run = runs.start(request.user, engine=form.engine(), **asked)
         except UserError as error:
             form.add_error(error.field if error.field in form.fields else None, error.message)
         else:

@@ -152,3 +152,17 @@ def test_it_writes_no_formula_into_the_csv(model, alice, client_for):
     (row,) = csv.DictReader(io.StringIO(b"".join(reply.streaming_content).decode()))
     assert (row["symbol"], row["pnl"], row["data"]) == ("'=1+1", "-0.5", "simulated")
     assert "attachment" in reply["Content-Disposition"]
+
+
+def test_a_model_s_run_takes_the_settings_of_the_simulation(champion, alice, client_for):
+    page = client_for(alice)
+    facts = {"symbols": [BTC], "capital": "10000", "risk_profile": "medium"}
+    reply = page.post("/backtests/new/", {**facts, "path": "adaptive", "notional_pct": "12.5", "limit_bars": ""})
+    run = BacktestRun.objects.get()
+    assert reply.status_code == 302
+    assert (run.engine["path"], run.engine["notional_pct"], run.engine["limit_bars"], run.strategy) == ("adaptive", 12.5, 4, "ml-ensemble")
+    reply = page.post("/backtests/new/", {**facts, "impact": "11"})
+    assert reply.status_code == 422
+    assert b"from 0 to 10" in reply.content
+    assert b"<details open><summary>How it is simulated" in reply.content
+    assert BacktestRun.objects.count() == 1
