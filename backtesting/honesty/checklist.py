@@ -100,11 +100,10 @@ def examined(case: Case) -> deciding.Examined:
         )
         for number, item in enumerate(case.work.prepared)
     ]  # fmt: skip
-    is_cash = case.work.markets[0].is_cash
 
     def decide(high: NDArray[np.float64], low: NDArray[np.float64], close: NDArray[np.float64]) -> NDArray[np.int8]:
         found, side = decisions.decide(strategy, high, low, close, [row]), np.zeros(close.shape[0], np.int8)
-        side[found.rows] = np.maximum(found.sides, 0) if is_cash else found.sides
+        side[found.rows] = found.sides
         return side
 
     return deciding.examine(decide, histories, longest=longest, warm_up=case.work.warm_up_bars, seed=case.configuration["seed"])

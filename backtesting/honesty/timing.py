@@ -58,7 +58,7 @@ def of_model(reports: Sequence[Mapping[str, Any]] | None, when: str) -> Iterator
         return
     cuts, compared = (sum(int(report[name]) for report in reports) for name in ("cuts", "compared"))
     moved = _columns(reports, "look-ahead")
-    found = f"{compared:,} values at {cuts} cuts of {len(reports)} markets were compared on {when}" + _names(moved)
+    found = f"{compared:,} values were compared at {cuts} cuts on {when}; markets: {len(reports)}" + _names(moved)
     told = {
         CUT: f"{found}",
         NOISE: f"{found}; later data was cut off, not replaced: what is cut off cannot be read",

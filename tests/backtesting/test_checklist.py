@@ -75,7 +75,7 @@ def test_a_stored_look_ahead_check_answers_for_the_model(champion):
     LookaheadCheck.objects.create(**facts, passed=True, findings={"markets": [report]})
     found = answers(executed())
     assert {found[POINTS[point]]["verdict"] for point in (1, 2, 3, 4)} == {"pass"}
-    assert "1,200,000 values at 40 cuts of 1 markets" in found[POINTS[1]]["detail"]
+    assert "1,200,000 values were compared at 40 cuts" in found[POINTS[1]]["detail"]
     LookaheadCheck.objects.create(**facts, passed=False, findings={"markets": [{**report, "findings": [finding], "settled_bars": None}]})
     found = answers(executed())
     assert [found[POINTS[point]]["verdict"] for point in (1, 2, 3, 4)] == ["fail", "fail", "fail", "pass"]
@@ -103,7 +103,7 @@ def test_its_paths_are_those_of_runs_along_them(markets):
 def test_every_try_counts_against_the_run(markets, django_user_model):
     user = django_user_model.objects.create_user(email="alice@example.com")
     name = "Sharpe ratio above what so many tries show by chance"
-    assert answers(executed(user, **RULE))[name]["detail"].count("1 tries: this run, 0 combinations of 0 searches and 0 other sets") == 1
+    assert answers(executed(user, **RULE))[name]["detail"].count("1 try: this run, 0 combinations of 0 searches and 0 other sets") == 1
     executed(user, **RULE | {"strategy_params": {"fast": 9, "slow": 40}})
     frame = candles.read(markets[0], "15m")
     ParameterSearch.objects.create(
