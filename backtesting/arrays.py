@@ -117,7 +117,7 @@ def specs(markets: Sequence[Market], engine: Engine = USUAL) -> list[kernel.Spec
             maker=market.costs.fee_rate(maker=True),
             taker=market.costs.fee_rate(maker=False),
             liquidation_fee=engine.liquidation_fee_pct / 100.0,
-            tiers=() if market.is_cash else (kernel.Tier(0.0, market.maintenance_margin_pct / 100.0),),
+            tiers=market.tiers,
         )
         for market in markets
     ]

@@ -92,7 +92,7 @@ def _venue_rules(market: Market) -> dict[str, Any]:
         "step_size": float(market.step_size),
         "min_notional": float(market.min_notional),
         "max_leverage": market.max_leverage,
-        "maintenance_margin_pct": market.maintenance_margin_pct,
+        "maintenance_tiers": [list(tier) for tier in market.tiers],
         "maker_bps": market.costs.maker_bps,
         "taker_bps": market.costs.taker_bps,
     }

@@ -22,7 +22,7 @@ from exchanges.models import (
 from exchanges.order_states import TERMINAL, OrderMove
 from exchanges.order_states import move as next_state
 from exchanges.ports import EntryPlan, VenueFill
-from exchanges.risk.liquidation import liquidation_price
+from exchanges.risk.liquidation import price_by_tiers, rows_of
 from traderai.lib import clock
 from traderai.lib.events import send_after_commit
 
@@ -165,9 +165,7 @@ def _save_position(position: Position) -> None:
 
 
 def _liquidation_price(order: Order, fill: VenueFill, sign: int) -> Decimal | None:
-    """Of a position with isolated margin in the first maintenance tier. None where it cannot be reached."""
-    if order.market.is_cash:
-        return None
-    rate = order.market.maintenance_margin_pct / 100.0
-    price = liquidation_price(sign, float(fill.price), float(fill.qty), order.leverage, rate, 0.0)
+    """Of a position with isolated margin, by its market's maintenance tiers. None where it cannot be reached."""
+    tiers = order.market.tiers
+    price = price_by_tiers(rows_of(tiers), 0, len(tiers), sign, float(fill.price), float(fill.qty), order.leverage)
     return precision.to_tick(precision.exact(price), order.market.tick_size) if price > 0.0 else None

@@ -16,9 +16,9 @@ from backtesting.kernel.types import (
     Rules,
     Spec,
     Sweep,
-    Tier,
     Trades,
 )
+from exchanges.risk.tiers import Tier
 
 __all__ = [
     "AT_DECISION", "AT_FILL", "BY_NOTIONAL", "BY_RISK", "DAY_MS", "KEEP", "REFUSALS", "REVERSE", "Bars", "Entries", "Result", "Rules",

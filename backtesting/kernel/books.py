@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from exchanges.compiled import UNCOUNTED, njit
-from exchanges.risk.liquidation import liquidation_price
+from exchanges.risk.liquidation import price_by_tiers
 
 MOST_SLIPPAGE = 0.1
 """Nothing is filled further than this from its price: an order too large for its bar is a plan's fault, not a price."""
@@ -57,32 +57,9 @@ def free_margin(book: Any, account: Any, equity: float) -> float:
 
 
 @njit(**UNCOUNTED)
-def tier_of(tiers: Any, first: int, last: int, notional: float) -> int:
-    """The last of the tiers first to last - 1 whose floor is not above the notional; the first when all are."""
-    tier = first
-    while tier + 1 < last and tiers[tier + 1].floor <= notional:
-        tier += 1
-    return tier
-
-
-@njit(**UNCOUNTED)
 def liquidated_at(spec: Any, tiers: Any, side: int, entry: float, qty: float, leverage: int) -> float:
-    """The liquidation price by the maintenance tier that the notional is in at that price; 0.0 where there is none.
-
-    Begins with the tier of the entry and goes on with the one that its answer lies in. Where deductions join the tiers to a line without
-    steps that is Newton's method on a bent line, which ends; without them it ends after as many rounds as there are tiers.
-    """
-    first, last = spec.tier_first, spec.tier_last
-    if first == last:
-        return 0.0
-    tier = tier_of(tiers, first, last, qty * entry)
-    price = liquidation_price(side, entry, qty, leverage, tiers[tier].rate, tiers[tier].deduction)
-    for _ in range(last - first):
-        there = tier_of(tiers, first, last, qty * price)
-        if there == tier:
-            break
-        tier = there
-        price = liquidation_price(side, entry, qty, leverage, tiers[tier].rate, tiers[tier].deduction)
+    """The liquidation price by the symbol's tiers, to the tick; 0.0 where there is none."""
+    price = price_by_tiers(tiers, spec.tier_first, spec.tier_last, side, entry, qty, leverage)
     return to_tick(price, spec.tick) if price > 0.0 else 0.0
 
 

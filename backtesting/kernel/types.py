@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from exchanges.risk.liquidation import rows_of
+from exchanges.risk.tiers import Tier
+
 F = NDArray[np.float64]
 I = NDArray[np.int64]  # noqa: E741
 
@@ -68,14 +71,6 @@ class Entries(NamedTuple):
     side: NDArray[np.int8]
     rank: F
     unit: F
-
-
-class Tier(NamedTuple):
-    """Maintenance margin from a notional of `floor` on: `rate` of it less `deduction`, in quote currency."""
-
-    floor: float
-    rate: float
-    deduction: float = 0.0
 
 
 class Spec(NamedTuple):
@@ -223,7 +218,6 @@ BAR_ROW = _dtype("open high low close volume mark_high mark_low", "at")
 DETAIL_ROW = _dtype("open high low", "")
 DUE_ROW = _dtype("price rate cost", "row")
 SPEC_ROW = _dtype("step_size tick min_notional maker taker liquidation_fee", "max_leverage tier_first tier_last")
-TIER_ROW = _dtype("floor rate deduction", "")
 TRADE_ROW = _row_of(Trades)
 RULES_ROW = _row_of(Rules)
 
@@ -235,10 +229,9 @@ def rules_rows(rules: Sequence[Rules]) -> Any:
 
 def specs_rows(specs: Sequence[Spec]) -> tuple[Any, Any]:
     """Specs as the loops take them: one record for each symbol, and all tiers behind each other."""
-    tiers = [tuple(tier) for spec in specs for tier in spec.tiers]
     rows = np.zeros(len(specs), SPEC_ROW).view(np.recarray)
     for name in ("step_size", "tick", "min_notional", "maker", "taker", "liquidation_fee", "max_leverage"):
         rows[name] = [getattr(spec, name) for spec in specs]
     rows.tier_last = np.cumsum([len(spec.tiers) for spec in specs])
     rows.tier_first[1:] = rows.tier_last[:-1]
-    return rows, np.array(tiers, TIER_ROW).view(np.recarray)
+    return rows, rows_of([tier for spec in specs for tier in spec.tiers])

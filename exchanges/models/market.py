@@ -1,7 +1,13 @@
+from itertools import pairwise
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from exchanges.costs import CostModel
 from exchanges.models.venue import Venue
+from exchanges.risk import tiers
+from exchanges.risk.tiers import Tier
 
 
 class MarketKind(models.TextChoices):
@@ -31,6 +37,22 @@ class MarketQuerySet(models.QuerySet["Market"]):
         return self.exclude(kind=MarketKind.EQUITY)
 
 
+def check_tiers(value: Any) -> None:
+    """Raises ValidationError for tiers that are not [[notional, % of notional], ...] from 0 on, ascending in both."""
+    is_table = isinstance(value, list) and all(
+        isinstance(row, list) and len(row) == 2 and all(isinstance(part, int | float) and not isinstance(part, bool) for part in row)
+        for row in value
+    )
+    if not is_table:
+        raise ValidationError("Give pairs of a notional and a percentage, like [[0, 0.4], [50000, 0.5]].")
+    if value and value[0][0] != 0:
+        raise ValidationError("The first tier has to begin at a notional of 0.")
+    if any(not 0.0 < percent < 100.0 for _, percent in value):
+        raise ValidationError("Percentages have to be more than 0 and less than 100.")
+    if any(not (low[0] < high[0] and low[1] < high[1]) for low, high in pairwise(value)):
+        raise ValidationError("Each tier has to begin higher and ask for more than the one before it.")
+
+
 class Market(models.Model):
     """One instrument on one venue, in ccxt's unified spelling: BTC/USDT:USDT is a linear perpetual, BTC/USDT is spot. Shares are spelled
     the same way, AAPL/USD on alpaca and RELIANCE/INR on zerodha, so that only `kind` tells them from spot."""
@@ -46,6 +68,12 @@ class Market(models.Model):
     contract_size = models.DecimalField(max_digits=24, decimal_places=12, default=1, help_text="Base coins in one contract.")
     max_leverage = models.PositiveSmallIntegerField(default=20)
     maintenance_margin_pct = models.FloatField(default=0.5, help_text="Maintenance margin of the first tier, % of notional.")
+    maintenance_tiers = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_tiers],
+        help_text="Tiers as the venue publishes them: [[0, 0.4], [50000, 0.5], [600000, 1]] is 0.4 % of notional, 0.5 % from 50,000 on, and so on. Empty: the first tier's percentage for every size.",
+    )
     provenance = models.CharField(max_length=10, choices=Provenance, default=Provenance.NONE)
     is_active = models.BooleanField(default=True)
 
@@ -71,6 +99,13 @@ class Market(models.Model):
     def is_cash(self) -> bool:
         """Paid in full: what is not owned cannot be sold, and nothing is borrowed, funded or liquidated."""
         return self.kind != MarketKind.PERPETUAL
+
+    @property
+    def tiers(self) -> tuple[Tier, ...]:
+        """Its maintenance tiers; none where nothing is liquidated."""
+        if self.is_cash:
+            return ()
+        return tiers.joined([(floor, percent / 100.0) for floor, percent in self.maintenance_tiers or [(0.0, self.maintenance_margin_pct)]])
 
     @property
     def has_sessions(self) -> bool:
