@@ -18,6 +18,7 @@ from exchanges.exits import END_OF_DATA
 from exchanges.models import JobStatus
 from exchanges.timeframes import TIMEFRAME_MS
 from signals import features, rules
+from signals.features.plan_atr import warmup_bars as plan_warm_up
 from signals.rules import decisions
 from traderai.lib import clock
 
@@ -111,7 +112,7 @@ def examined(case: Case) -> deciding.Examined:
 
 def _unit(case: Case) -> Check:
     """The plan's unit, on which stops and targets hang, from windows that end at some of the trades' deciding bars."""
-    trades, first, length = case.done.result.trades, case.done.bars.first, case.work.warm_up_bars
+    trades, first, length = case.done.result.trades, case.done.bars.first, plan_warm_up(case.work.plan, case.run.timeframe)
     compared = moved = 0
     for number, item in enumerate(case.work.prepared):
         rows = np.unique(trades.decided[trades.symbol == number] - first[number])

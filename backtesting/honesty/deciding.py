@@ -137,8 +137,9 @@ def _sides(decide: Decide, high: F, low: F, close: F) -> Sides:
 
 
 def _warmed(decide: Decide, histories: Sequence[History], longest: int, warm_up: int) -> tuple[int, tuple[int, ...]]:
-    """Decisions of the run that had warm_up bars behind them, and how many of them are the same with each length of history."""
-    old = [history.decided[history.decided >= warm_up - 1] for history in histories]
+    """Decisions of the run that had the longest of LENGTHS behind them, and how many of them are the same with each length of history; warm_up bars as
+    far as the span has them."""
+    old = [history.decided[history.decided >= LENGTHS[-1] * longest - 1] for history in histories]
     rows = _thinned(old, MOST_WARMED)
     lengths = (*(times * longest for times in LENGTHS), warm_up)
     kept = [0] * len(lengths)

@@ -24,7 +24,13 @@ def answers(configuration: Mapping[str, Any], data_hash: str) -> Iterator[Check]
         REPEATABLE, POINTS[REPEATABLE], PASS if committed else WARN, data_hash[:8],
         f"data {data_hash}, {len(configuration['data'])} series; {code}; seed {configuration['seed']}; \"Run exactly again\" compares every trade",
     )  # fmt: skip
-    yield said(PARITY, POINTS[PARITY], SKIP, "", "no fills of paper or live trading were recorded for this run to be compared with")
+    yield said(
+        PARITY,
+        POINTS[PARITY],
+        SKIP,
+        "",
+        "a run keeps no fills of paper or live trading to be compared with: its candles are replayed, nobody traded on them",
+    )
     yield said(
         CHECKER, POINTS[CHECKER], PASS if committed else WARN, f"{len(SUITES)}",
         f"planted cheats are caught and clean strategies pass in {', '.join(SUITES)}, without which no change of the code lands; this is code {version}",

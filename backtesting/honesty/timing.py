@@ -44,7 +44,7 @@ def _warm_up(seen: Examined) -> Check:
     *shorter, whole = seen.kept
     lengths = ", ".join(f"{kept} with {times}x" for times, kept in zip(LENGTHS, shorter, strict=True))
     detail = (
-        f"of {seen.warmed} decisions {whole} are the same with the {seen.warm_up:,} bars that a run warms up on; {lengths} the rule's longest window "
+        f"of {seen.warmed} decisions {whole} are the same with the up to {seen.warm_up:,} bars that a run warms up on; {lengths} the rule's longest window "
         f"of {seen.longest} bars"
     )
     return said(WARM_UP, name, PASS if whole == seen.warmed else WARN, f"{whole} of {seen.warmed}", detail)

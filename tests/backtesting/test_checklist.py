@@ -63,8 +63,13 @@ def test_a_rule_s_run_answers_all_questions(markets):
     for name in ("Decisions stay when later data is cut off", "Decisions stay when later data is noise"):
         assert (found[name]["verdict"], found[name]["number"]) == ("pass", "0"), found[name]
         assert f"at the bars that {trades:,} trades were decided at" in found[name]["detail"]
-    assert found["Decisions stay with a longer warm-up"]["verdict"] == "pass"
+    warmed = found["Decisions stay with a longer warm-up"]
+    assert warmed["verdict"] == "pass"
+    kept, compared = warmed["number"].split(" of ")
+    assert int(kept) == int(compared) > 10
     assert found["Stops and targets stay when later data is cut off"]["verdict"] == "pass"
+    assert found["Stops and targets stay when later data is cut off"]["detail"].startswith("0 of ")
+    assert not found["Stops and targets stay when later data is cut off"]["detail"].startswith("0 of 0")
     assert [check["name"] for check in run.metrics["checks"] if check["verdict"] == "fail"] == ["Orders against the volume"]
 
 
