@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from backtesting.views import chart, compare, lookahead, rules, runs, searches, shared, trades
+from backtesting.views import chart, compare, lookahead, parity, rules, runs, searches, shared, trades
 
 app_name = "backtests"
 urlpatterns = [
     path("", runs.run_list, name="list"),
     path("new/", runs.run_new, name="new"),
     path("compare/", compare.run_compare, name="compare"),
+    path("parity/", parity.parity_report, name="parity"),
+    path("parity/trades.csv", parity.parity_csv, name="parity_csv"),
     path("lookahead/<slug:slug>/", lookahead.lookahead, name="lookahead"),
     path("lookahead/<slug:slug>/start/", lookahead.lookahead_start, name="lookahead_start"),
     path("new/<slug:slug>/", rules.rule_new, name="rule_new"),

@@ -29,6 +29,7 @@ TRADERS = (
     "positions:history",
     "backtests:list",
     "backtests:new",
+    "backtests:parity",
     "backtests:searches",
     "backtests:search_new",
     "security",

@@ -72,6 +72,8 @@ SIGNED_IN = {
             "delete",
             "chart",
             "compare",
+            "parity",
+            "parity_csv",
             "share",
             "share_revoke",
             "trades_csv",
