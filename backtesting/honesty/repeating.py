@@ -29,9 +29,9 @@ def answers(configuration: Mapping[str, Any], data_hash: str) -> Iterator[Check]
         POINTS[PARITY],
         SKIP,
         "",
-        "a run keeps no fills of paper or live trading to be compared with: its candles are replayed, nobody traded on them",
+        "not looked at here, because a run keeps no fills: what became of your own paper and live positions is in the parity report, beside the list of backtests",
     )
     yield said(
-        CHECKER, POINTS[CHECKER], PASS if committed else WARN, f"{len(SUITES)}",
-        f"planted cheats are caught and clean strategies pass in {', '.join(SUITES)}, without which no change of the code lands; this is code {version}",
+        CHECKER, POINTS[CHECKER], SKIP, f"{len(SUITES)}",
+        f"planted cheats are caught and clean strategies pass in {', '.join(SUITES)}, which belong to the code; whether they were run on this version, {version}, no run can tell",
     )  # fmt: skip

@@ -48,7 +48,7 @@ def told(run):
 
 def test_a_model_s_run_answers_all_questions(champion):
     run = executed()
-    assert told(run) == {20, 23}
+    assert told(run) == {20, 23, 24}
     found = answers(run)
     assert found["Decisions stay when later data is cut off"]["verdict"] == "warn"
     assert "manage.py check_lookahead" in found["Decisions stay when later data is cut off"]["detail"]
@@ -57,7 +57,7 @@ def test_a_model_s_run_answers_all_questions(champion):
 
 def test_a_rule_s_run_answers_all_questions(markets):
     run = executed(**RULE)
-    assert told(run) == {15, 19, 20, 23}
+    assert told(run) == {15, 19, 20, 23, 24}
     found = answers(run)
     trades = BacktestTrade.objects.filter(run=run).count()
     for name in ("Decisions stay when later data is cut off", "Decisions stay when later data is noise"):
