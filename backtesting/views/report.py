@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from backtesting import wording
 from backtesting.models import BacktestRun
 from backtesting.views import tables, trades
 from signals import processing
@@ -93,6 +94,8 @@ def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
         | tables.of_report(found, run.currency)
         | {
             "found": found,
+            "unusual": wording.unusual(run.engine),
+            "plan": wording.plan(run.params),
             "headline": [figure(name, found["metrics"][name], run.currency) for name in HEADLINE if name in found["metrics"]],
             "others": [
                 figure(name, found["metrics"][name], run.currency) for name in LABELS if name in found["metrics"] and name not in HEADLINE

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
-from backtesting import runs
+from backtesting import runs, wording
 from backtesting.forms import BacktestForm
 from backtesting.models import BacktestRun
 from backtesting.views import report, shared, trades
@@ -30,6 +30,9 @@ def run_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(BacktestRun.objects.for_user(request.user).select_related("model").order_by("-pk"), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
+    run: Any
+    for run in page:
+        run.settings = wording.briefly(run.engine)
     return render(request, "backtesting/list.html", {"page": page, "model": ModelVersion.objects.champion()})
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from backtesting import exports, runs
+from backtesting import exports, runs, wording
 from backtesting.models import BacktestRun
 from exchanges.models import JobStatus
 from signals import rules
@@ -112,6 +112,8 @@ class Command(BaseCommand):
         console.print(f"{found['sample']['bars']} bars; without a candidate: {judged}")
         console.print(f"{found['sample']['candidates']} candidates, {found['sample']['signals']} signals; not entered: {refused}")
         console.print("Costs: " + ", ".join(f"{name} {value:g}" for name, value in found["costs"].items()))
+        simulated = [*(wording.unusual(run.engine) or [("Engine", "usual settings")]), *wording.plan(run.params)]
+        console.print("Simulated with: " + "; ".join(f"{label}: {value}" for label, value in simulated))
         table = Table("figure", "value", "95 % interval", "n")
         for name, figure in found["metrics"].items():
             value = f"not defined: {figure['reason']}" if figure["value"] is None else f"{figure['value']:.4g}"
