@@ -105,7 +105,10 @@ def _warnings(runs: Sequence[BacktestRun]) -> list[str]:
         said.append("The spans differ: a figure of one time says little about another time.")
     if len({tuple(sorted(run.symbols)) for run in runs}) > 1:
         said.append("The markets differ.")
-    if len({run.provenance == "simulated" for run in runs}) > 1:
+    simulated = {run.provenance == "simulated" for run in runs}
+    if len(simulated) > 1:
         said.append("Simulated and real markets stand side by side: they have nothing in common.")
+    elif simulated == {True}:
+        said.append("Every market here is simulated: nothing of it says what a real market would bring.")
     said.append(f"The best of {len(runs)} is flattered by its luck: the more runs are compared, the less its lead means.")
     return said

@@ -78,9 +78,19 @@ def test_it_warns_of_what_cannot_be_compared(alice, model, compare):
     assert compare(one, other).context["warnings"] == [
         "The spans differ: a figure of one time says little about another time.",
         "The markets differ.",
+        "Every market here is simulated: nothing of it says what a real market would bring.",
         "The best of 2 is flattered by its luck: the more runs are compared, the less its lead means.",
     ]
-    assert len(compare(one, rows.make_finished(alice, model)).context["warnings"]) == 1
+    real = [rows.make_finished(alice, model, provenance="venue") for _ in range(2)]
+    assert len(compare(*real).context["warnings"]) == 1
+
+
+def test_it_marks_each_simulated_run_and_warns_of_it(alice, model, compare):
+    real, simulated = rows.make_finished(alice, model, provenance="venue"), rows.make_finished(alice, model)
+    page = words(compare(real, simulated))
+    assert f"Figure Backtest {real.pk} Backtest {simulated.pk} SIMULATED " in page
+    assert "Simulated and real markets stand side by side" in page
+    assert page.count("SIMULATED") == 1
 
 
 def test_it_shows_a_figure_that_only_one_run_has(alice, model, compare):
