@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from backtesting import exports
 from backtesting.forms import TRADE_COLUMNS, TradeFilterForm
 from backtesting.models import BacktestRun, BacktestTrade
+from exchanges.models import JobStatus
 from traderai.lib import clock, csv_export
 
 PAGE_SIZE = 25
@@ -71,13 +72,16 @@ def csv_of(query: QueryDict, run: BacktestRun, name: str) -> HttpResponseBase:
 @login_required
 @require_safe
 def trades_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
-    return csv_of(request.GET, get_object_or_404(BacktestRun.objects.for_user(request.user), pk=pk), f"backtest-{pk}-trades.csv")
+    """The trades of a finished run."""
+    run = get_object_or_404(BacktestRun.objects.for_user(request.user), pk=pk, status=JobStatus.DONE)
+    return csv_of(request.GET, run, f"backtest-{pk}-trades.csv")
 
 
 @login_required
 @require_safe
 def trades_parquet(request: HttpRequest, pk: int) -> HttpResponse:
-    run = get_object_or_404(BacktestRun.objects.for_user(request.user), pk=pk)
+    """The trades of a finished run."""
+    run = get_object_or_404(BacktestRun.objects.for_user(request.user), pk=pk, status=JobStatus.DONE)
     trades = TradeFilterForm(request.GET, run=run).narrow(BacktestTrade.objects.filter(run=run))
     reply = HttpResponse(exports.parquet(run, trades), content_type="application/vnd.apache.parquet")
     reply["Content-Disposition"] = f'attachment; filename="backtest-{pk}-trades.parquet"'

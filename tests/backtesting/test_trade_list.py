@@ -145,3 +145,10 @@ def test_the_links_to_files_keep_the_filters_and_not_the_page(run, url, alice, c
     page = client_for(alice).get(url, {"side": "short", "page": "1"}).content.decode()
     assert f'href="{reverse("backtests:trades_csv", args=[run.pk])}?side=short"' in page
     assert f'href="{reverse("backtests:trades_csv", args=[run.pk])}">CSV of all' in page
+
+
+@pytest.mark.parametrize("name", ["trades_csv", "trades_parquet"])
+@pytest.mark.parametrize("status", ["queued", "running", "failed", "cancelled"])
+def test_a_run_that_is_not_done_has_no_files(alice, client_for, name, status):
+    run = rows.make_run(alice, rows.make_model(), status=status)
+    assert client_for(alice).get(reverse(f"backtests:{name}", args=[run.pk])).status_code == 404
