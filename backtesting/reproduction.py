@@ -89,6 +89,7 @@ def configuration(run: BacktestRun, markets: Sequence[Market], series: Mapping[s
 
 def _venue_rules(market: Market) -> dict[str, Any]:
     return {
+        "tick_size": float(market.tick_size),
         "step_size": float(market.step_size),
         "min_notional": float(market.min_notional),
         "max_leverage": market.max_leverage,

@@ -297,3 +297,11 @@ def test_its_hash_of_the_sources_follows_their_content(tmp_path):
     (tmp_path / "signals" / "x.py").rename(tmp_path / "signals" / "y.py")
     assert len(seen) == 2
     assert version.sources_hash(tmp_path) not in seen
+
+
+def test_it_keeps_every_rule_of_the_venue_that_a_simulation_rounds_by(run):
+    market = scenes.make_market(BTC, bars=5)
+    Market.objects.filter(pk=market.pk).update(tick_size="0.25", step_size="0.002", min_notional="7")
+    market.refresh_from_db()
+    kept = reproduction.configuration(run, [market], {})["markets"][BTC]
+    assert (kept["tick_size"], kept["step_size"], kept["min_notional"]) == (0.25, 0.002, 7.0)
