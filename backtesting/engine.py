@@ -74,6 +74,11 @@ class Engine:
         """The settings that differ from the usual ones."""
         return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default}
 
+    @property
+    def position_pct(self) -> float | None:
+        """The share of equity that sizes a position; None when its stop does."""
+        return self.notional_pct if self.sizing == "notional" else None
+
     def changes(self) -> dict[str, Any]:
         """The fields of kernel.Rules that these settings decide."""
         return {

@@ -95,10 +95,12 @@ def start(
         _check_stored(markets, start_ms, end_ms)
     if user is not None and BacktestRun.objects.for_user(user).filter(status__in=UNFINISHED).count() >= MOST_UNFINISHED:
         raise NotRunnable(f"{MOST_UNFINISHED} of your backtests are still waiting or running; let one finish or remove it first")
-    if repeats is None and settings_.sizing == "risk":
+    if repeats is None:
         begins_ms = start_ms or 0 if judged is None else max(start_ms or 0, judged.oos_start_ms)
         hold_hours = values["hold_hours"] if judged is None else judged.plan.max_hold_hours
-        affordable.check(money, markets, profile, hold_hours=hold_hours, start_ms=begins_ms, end_ms=end_ms)
+        affordable.check(
+            money, markets, profile, hold_hours=hold_hours, start_ms=begins_ms, end_ms=end_ms, notional_pct=settings_.position_pct
+        )
     with transaction.atomic():
         run = BacktestRun.objects.create(
             user=user,

@@ -88,6 +88,10 @@ class Space:
         return {name: known[name].parse(float(value)) for name, value in zip(self.names, row, strict=True)}
 
     @property
+    def shortest_hold_hours(self) -> float:
+        return min(axis.low for axis in self.axes if axis.name == "hold_hours")
+
+    @property
     def longest_hold_ms(self) -> int:
         return int(max(axis.high for axis in self.axes if axis.name == "hold_hours") * HOUR_MS)
 

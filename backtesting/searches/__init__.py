@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from backtesting import asked, events, runs
+from backtesting import affordable, asked, events, runs
 from backtesting.combos import ranking, windows
 from backtesting.combos.space import Space
 from backtesting.engine import Engine
@@ -66,7 +66,7 @@ def start(
     """A search over `space` ({parameter: value} and {parameter: {low, high, step}}), for a worker unless `queue` is off and the caller runs it.
 
     trials -- how many combinations a search by TPE tries; engine -- settings as backtesting.engine takes them; start_ms, end_ms -- bars with start_ms <= open < end_ms, all stored ones when None
-    Raises NotSearchable, asked.Unfit, UnfitSetting, runs.NotRunnable, UnknownSymbol, each naming the field; nothing is stored then.
+    Raises NotSearchable, asked.Unfit, UnfitSetting, runs.NotRunnable, UnknownSymbol, TooLittle, each naming the field; nothing is stored then.
     """
     _choice("method", method, Method.values)
     _choice("objective", objective, list(ranking.OBJECTIVES))
@@ -82,7 +82,7 @@ def start(
     simulated = Engine.parse(engine or {})
     money = runs.capital_of(capital)
     try:
-        profiles.profile(risk_profile)
+        profile = profiles.profile(risk_profile)
     except profiles.UnknownRiskProfile as error:
         raise NotSearchable(str(error), field="risk_profile") from error
     markets = runs.judgeable_markets(symbols, venue=venue)
@@ -91,6 +91,15 @@ def start(
     begins, ends = _span(markets, start_ms, end_ms)
     if walk != Walk.NONE:
         _require_windows(found, begins, ends, train_days=train_days, test_days=test_days, walk=walk)
+    affordable.check(
+        money,
+        markets,
+        profile,
+        hold_hours=found.shortest_hold_hours,
+        start_ms=begins,
+        end_ms=ends,
+        notional_pct=simulated.position_pct,
+    )
     if ParameterSearch.objects.for_user(user).unfinished().count() >= MOST_UNFINISHED:
         raise NotSearchable(f"{MOST_UNFINISHED} of your searches are still waiting or running; let one finish or cancel it first")
     with transaction.atomic():

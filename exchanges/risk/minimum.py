@@ -18,6 +18,19 @@ def least_equity(
 
     stop_cost_pct -- what a losing round trip costs, % of notional: it is a part of the risk that the profile allows
     """
-    by_margin = profile.max_margin_pct / 100.0 * min(profile.max_leverage, max_leverage)
+    by_margin = _by_margin(profile, max_leverage)
     by_risk = profile.risk_per_trade_pct / stop_cost_pct if stop_cost_pct > 0.0 else inf
     return smallest_order(price, step_size=step_size, min_notional=min_notional) / min(by_margin, by_risk)
+
+
+def least_equity_at(
+    price: float, profile: RiskProfile, *, step_size: float, min_notional: float, max_leverage: int, notional_pct: float
+) -> float:
+    """The equity of which `notional_pct`, or what the margin cap leaves of it, buys the smallest order (exchanges.risk.sizing.fixed_notional)."""
+    share = min(notional_pct / 100.0, _by_margin(profile, max_leverage))
+    return smallest_order(price, step_size=step_size, min_notional=min_notional) / share
+
+
+def _by_margin(profile: RiskProfile, max_leverage: int) -> float:
+    """The most notional of a position that the margin cap allows, as a multiple of equity."""
+    return profile.max_margin_pct / 100.0 * min(profile.max_leverage, max_leverage)

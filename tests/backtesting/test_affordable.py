@@ -81,3 +81,16 @@ def test_a_run_with_too_little_is_not_stored_and_a_repetition_is_not_judged_anew
     span = {"start_ms": model.oos_start_ms, "end_ms": scenes.START_MS + BARS * scenes.BAR_MS}
     old = rows.make_finished(alice, model, capital=100, risk_profile="low", **span)
     assert runs.repeat(old, queue=False).repeats == old
+
+
+@pytest.mark.parametrize(("leverage", "share", "least"), [(20, 10.0, 1_000), (20, 500.0, 400), (1, 500.0, 2_000)])
+def test_a_share_of_equity_has_to_buy_the_smallest_order(markets, alice, leverage, share, least):
+    """The low profile allows a position 5 % of equity as margin at 5 times leverage, or at the market's where that is less."""
+    Market.objects.filter(symbol=BTC).update(max_leverage=leverage)
+    asked = {"symbols": [BTC], "risk_profile": "low", "strategy": "sma-cross", "queue": False}
+    engine = {"sizing": "notional", "notional_pct": share}
+    with pytest.raises(UserError, match=rf"at {share:g} % of equity a position it takes at least {least}\.\d\d: give more") as refused:
+        runs.start(alice, capital=least - 1, engine=engine, **asked)
+    assert refused.value.field == "capital"
+    assert BacktestRun.objects.count() == 0
+    assert runs.start(alice, capital=least + 1, engine=engine, **asked).capital == least + 1

@@ -171,6 +171,8 @@ def test_it_counts_what_was_tried_in_other_searches_of_the_same_time(markets, al
         ({"symbols": ["MOON/USDT:USDT"]}, "symbols", "not listed"),
         ({"symbols": ["SOL/USDT:USDT"]}, "symbols", "has no candles"),
         ({"capital": -1}, "capital", "more than 0"),
+        ({"capital": 1}, "capital", "cannot buy the venue's smallest order"),
+        ({"capital": 1, "engine": {"sizing": "notional"}}, "capital", "at 10 % of equity a position"),
         ({"risk_profile": "wild"}, "risk_profile", "unknown"),
         ({"method": "luck"}, "method", "use one of grid, tpe"),
         ({"objective": "fame"}, "objective", "use one of sharpe"),
