@@ -19,6 +19,11 @@ OBJECTIVES = {
 }
 
 
+def neutral(objective: str) -> float:
+    """The objective's value where nothing is won or lost."""
+    return 1.0 if objective == "profit_factor" else 0.0
+
+
 class Results(NamedTuple):
     """Of c combinations, arrays [c], NaN where a figure is not defined. ratio: the daily Sharpe ratio, not annualised; net_pct and
     expectancy in % of capital; fall_pct: the deepest fall from a peak."""
@@ -100,15 +105,15 @@ def heat_map(x: F, y: F, value: F) -> Map:
 
 
 class Around(NamedTuple):
-    """What differs from the best by at most one step of each parameter. share: of them with a value above 0; mean: of their values."""
+    """What differs from the best by at most one step of each parameter. share: of them with a value above the neutral one; mean: of their values."""
 
     neighbours: int
     share: float | None
     mean: float | None
 
 
-def around(table: F, value: F, best: int) -> Around:
-    """table: parameters [c, p]; value [c]. Steps are counted among the values that were tried."""
+def around(table: F, value: F, best: int, *, neutral: float = 0.0) -> Around:
+    """table: parameters [c, p]; value [c]; neutral -- its value where nothing is won or lost. Steps are counted among the values that were tried."""
     near = np.ones(table.shape[0], np.bool_)
     for column in table.T:
         place = np.unique(column, return_inverse=True)[1]
@@ -117,4 +122,4 @@ def around(table: F, value: F, best: int) -> Around:
     found = value[near & np.isfinite(value)]
     if not found.size:
         return Around(0, None, None)
-    return Around(int(found.size), float(np.mean(found > 0.0)), float(found.mean()))
+    return Around(int(found.size), float(np.mean(found > neutral)), float(found.mean()))

@@ -46,7 +46,7 @@ def found(space: Space, table: F, results: Results, evaluate: Evaluate, *, objec
     seen = evaluate(table[best : best + 1], *span, capital)
     believed = metrics.deflate(metrics.by_combination(seen.daily, capital)[:, 0], ratios, trials=facts["tried_in_all"])
     facts["deflated"] = None if believed is None else believed._asdict()
-    facts["around"] = ranking.around(table, value, best)._asdict()
+    facts["around"] = ranking.around(table, value, best, neutral=ranking.neutral(objective))._asdict()
     facts["overfit"] = _overfit(table, evaluate, span, capital)
     return facts
 
@@ -141,8 +141,9 @@ def warnings(facts: dict[str, Any], objective: str, *, limit_pct: float) -> list
         )
     near = facts["around"]
     if near and near["neighbours"] and near["mean"] is not None:
-        best = facts["top"][0][objective]
-        if best > 0.0 and near["mean"] < ENOUGH_AROUND * best:
+        neutral = ranking.neutral(objective)
+        best = facts["top"][0][objective] - neutral
+        if best > 0.0 and near["mean"] - neutral < ENOUGH_AROUND * best:
             said.append("The combinations next to the best do much worse: it stands alone, which luck does more often than skill.")
     if facts["eligible"] < facts["tried"] / 2:
         said.append(

@@ -189,7 +189,7 @@ def _map(request: HttpRequest, search: ParameterSearch, space: Space) -> dict[st
     every = -(-max(drawn.x.size, drawn.y.size) // MOST_CELLS)
     if every > 1:
         drawn = ranking.Map(drawn.x[::every], drawn.y[::every], drawn.best[::every, ::every], drawn.at[::every, ::every])
-    neutral = 1.0 if search.objective == "profit_factor" else 0.0
+    neutral = ranking.neutral(search.objective)
     known = drawn.best[np.isfinite(drawn.best)]
     most = float(np.abs(known - neutral).max()) if known.size else 0.0
     best = float(known.max()) if known.size else None

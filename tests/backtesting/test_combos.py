@@ -168,4 +168,5 @@ def test_it_looks_at_what_is_one_step_away() -> None:
     value = np.array([0.1, -0.3, 0.2, 0.9, 0.5, -7.0, nan, 0.3, -7.0])
     # around (20, 1): (10, 1), (10, 2), (20, 2), (50, 2); (50, 1) has no value
     assert ranking.around(table, value, 3) == ranking.Around(4, 0.75, pytest.approx(0.15))
+    assert ranking.around(table, value + 1.0, 3, neutral=1.0).share == 0.75
     assert ranking.around(table[:1], value[:1], 0) == ranking.Around(0, None, None)

@@ -178,6 +178,15 @@ def test_it_warns_of_a_best_that_stands_alone() -> None:
     )
 
 
+def test_it_measures_a_profit_factor_from_one() -> None:
+    """1.1 around 1.6 is a sixth of what the best has above 1, though more than half of 1.6."""
+    facts = judge([1.0, 2.0, 3.0, 4.0, 2.0, 1.0])
+    facts["top"][0]["profit_factor"] = 1.6
+    for mean, is_alone in ((1.1, True), (1.4, False)):
+        facts["around"] = {"neighbours": 5, "share": 1.0, "mean": mean}
+        assert any("it stands alone" in said for said in findings.warnings(facts, "profit_factor", limit_pct=25.0)) == is_alone
+
+
 def test_it_warns_of_a_best_that_the_drawdown_limit_stopped() -> None:
     facts = judge([1.0, 2.0, 3.0, 4.0, 2.0, 1.0])  # each fell by 5 %
     assert any("enters nothing more" in warning for warning in findings.warnings(facts, "net_profit", limit_pct=5.0))
