@@ -11,7 +11,7 @@ from backtesting import figures, kernel, metrics, preparation, reproduction
 from backtesting.baselines import Baseline
 from backtesting.engine import Engine
 from backtesting.figures import Account, Ledger, figure
-from backtesting.honesty import checklist
+from backtesting.honesty import checklist, halting
 from backtesting.honesty import costs as costs_of
 from backtesting.honesty.again import Simulation, again
 from backtesting.honesty.checklist import Case
@@ -67,7 +67,7 @@ def report(
     ledger, account = ledger_of(markets, bars, trades), Account(result.times, result.equity, capital, end_ms - start_ms)
     others = again(done)
     singles = _figures(bars, trades, result, capital, hold) | figures.of_account(account) | figures.of_trades(ledger, account)
-    costs = markets[0].costs
+    costs, stopped_ms = markets[0].costs, halting.stopped_ms(done)
     found: dict[str, Any] = {
         "span": span,
         "sample": {
@@ -81,6 +81,8 @@ def report(
             "symbols": run.symbols,
             "enough": n >= metrics.ENOUGH_TRADES,
             "note": metrics.sample_note(n),
+            "stopped_ms": stopped_ms,
+            "stopped": "" if stopped_ms is None else stopped_sentence(stopped_ms, done.rules.max_drawdown_pct),
         },
         "model": None if model is None else {"version": model.version, "scope": model.scope, "oos_start": _iso(model.oos_start_ms)},
         "strategy": {"slug": run.strategy, "label": run.strategy_label, "params": run.strategy_params},
@@ -138,6 +140,14 @@ def ledger_of(markets: Sequence[Market], bars: kernel.Bars, trades: kernel.Trade
             pnl=trades.pnl,
             is_closed=trades.reason != END_OF_DATA,
         )
+    )
+
+
+def stopped_sentence(stopped_ms: int, limit_pct: float) -> str:
+    """What a reader of the figures has to know of a run that ended early."""
+    day = f"{clock.from_ms(stopped_ms):%-d %b %Y}"
+    return (
+        f"Entered nothing after {day}: the drawdown limit of {limit_pct:g} % was reached; the days after it count as days without a change."
     )
 
 

@@ -38,6 +38,9 @@ def _all(found: Found, independent: float) -> Iterator[Check]:
     )
     n = found["sample"]["trades"]
     yield judged(SAMPLE, "Sample size", n >= ENOUGH_TRADES, f"{n}", metrics.sample_note(n))
+    yield judged(
+        SAMPLE, "Traded to the end", not found["sample"]["stopped"], "", found["sample"]["stopped"] or "no loss limit ended it early"
+    )
     yield _first_target(found["metrics"]["hit_rate_tp1"])
     yield _without_best(found["concentration"]["without_best"], found["costs_paid"]["net"])
     for word, table in (("month", "month"), ("market", "symbol")):

@@ -107,6 +107,8 @@ class Command(BaseCommand):
         label = f" {found['label']}" if found["label"] else ""
         console.print(f"Backtest {run.pk}:{label} {found['span']['start']} to {found['span']['end']}, {run.strategy_label}")
         console.print(found["sample"]["note"])
+        if found["sample"]["stopped"]:
+            console.print(found["sample"]["stopped"])
         judged = ", ".join(f"{code} {count}" for code, count in found["sample"]["judged"].items()) or "none"
         refused = ", ".join(f"{word} {count}" for word, count in found["sample"]["refused"].items()) or "none"
         console.print(f"{found['sample']['bars']} bars; without a candidate: {judged}")
