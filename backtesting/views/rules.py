@@ -31,7 +31,8 @@ def rule_new(request: HttpRequest, slug: str) -> HttpResponse:
         try:
             run = runs.start(request.user, strategy=slug, strategy_params=form.strategy_params(), engine=form.engine(), **given)
         except UserError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            is_known = error.field in form.fields
+            form.add_error(error.field if is_known else None, error.at_field if is_known else error.message)
         else:
             return redirect("backtests:detail", pk=run.pk)
     context = {"form": form, "rule": rule, "strategies": rules.STRATEGIES.values()}

@@ -47,7 +47,8 @@ def run_new(request: HttpRequest) -> HttpResponse:
         try:
             run = runs.start(request.user, engine=form.engine(), **asked)
         except UserError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            is_known = error.field in form.fields
+            form.add_error(error.field if is_known else None, error.at_field if is_known else error.message)
         else:
             return redirect("backtests:detail", pk=run.pk)
     context = {"form": form, "model": model, "strategies": rules.STRATEGIES.values()}

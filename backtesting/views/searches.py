@@ -55,7 +55,8 @@ def search_new(request: HttpRequest) -> HttpResponse:
         try:
             search = searches.start(request.user, strategy=rule.slug, space=form.space(), **form.options())
         except UserError as error:
-            form.add_error(form.field_of(error.field), error.message)
+            culprit = form.field_of(error.field)
+            form.add_error(culprit, error.at_field if culprit else error.message)
         else:
             return redirect("backtests:search", pk=search.pk)
     context = {"form": form, "rule": rule, "strategies": rules.STRATEGIES.values(), "told": _told(rule, form)}

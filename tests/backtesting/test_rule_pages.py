@@ -64,7 +64,7 @@ def test_it_starts_a_run(market, alice, client_for):
         ({"slow": "99999"}, "choose one from 3 to 1000"),
         ({"tp1_atr": "3"}, "nearer than the second"),
         ({"path": "lucky"}, "Select a valid choice"),
-        ({"limit_offset": "99"}, "limit_offset"),
+        ({"limit_offset": "99"}, "99.0 cannot be used"),
         ({"symbols": []}, "Choose at least one market"),
         ({"start": "2031-01-01"}, "no 15m candles between"),
     ],
@@ -74,6 +74,14 @@ def test_it_says_at_the_form_what_is_wrong_and_stores_nothing(market, alice, cli
     assert reply.status_code == 422
     assert text in words(reply)
     assert not BacktestRun.objects.exists()
+
+
+def test_it_names_the_field_once(market, alice, client_for):
+    reply = client_for(alice).post(NEW, form(limit_offset="99", capital="1000"))
+    assert reply.context["form"].errors == {"limit_offset": ["99.0 cannot be used; give a number from 0.01 to 5"]}
+    reply = client_for(alice).post(NEW, form(capital="1"))
+    (said,) = reply.context["form"].errors["capital"]
+    assert said.startswith("1 USDT cannot buy")
 
 
 def test_it_runs_a_combination_of_a_search(market, alice, bob, client_for):

@@ -8,3 +8,9 @@ class UserError(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
+
+    @property
+    def at_field(self) -> str:
+        """The message as it is shown beside its field: without the field's name in front, which stands there as a label."""
+        said = self.message.removeprefix(f"{self.field}: ")
+        return said if said == self.message else said[:1].upper() + said[1:]
