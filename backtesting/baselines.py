@@ -1,4 +1,4 @@
-"""What entries that know nothing earn under the same plan, limits and costs: the luck a strategy has to beat.
+"""What entries that know nothing earn under the same plan and costs: the luck a strategy has to beat.
 
 A strategy's own entries are turned round in time, all markets by the same part of their history: as many entries, as close together, on the same
 sides and as often in several markets at once, only without the moments the strategy chose. What the markets did on the whole, long or

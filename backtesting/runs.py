@@ -277,8 +277,8 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 
 
 def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
-    from backtesting import arrays, baselines, kernel, reporting, workload  # numba, TA-Lib: seconds that only a worker spends
-    from backtesting.honesty.again import Simulation
+    from backtesting import arrays, baselines, reporting, workload  # numba, TA-Lib: seconds that only a worker spends
+    from backtesting.honesty import again
 
     run, engine = held.row, Engine.parse(held.row.engine)
     work = workload.load(run, engine, tell)
@@ -287,15 +287,15 @@ def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
     costs, profile = work.markets[0].costs, profiles.profile(run.risk_profile)
     rules = arrays.rules(float(run.capital), profile, work.plan, costs, engine, work.signal_bars)
     specs = arrays.specs(work.markets, engine)
-    result = kernel.simulate(bars, entries, specs, rules)
+    done = again.simulated(bars, entries, specs, rules)
     tell("Trying random moments", 0.9)
-    random = baselines.random_moments(bars, entries, specs, rules, result, seed=reproduction.SEED)
+    random = baselines.random_moments(bars, entries, specs, again.unlimited(rules), done.unlimited, seed=reproduction.SEED)
     tell("Counting", 0.95)
     series = reproduction.data_hashes(work.prepared, work.bitcoin, start_ms=work.start_ms, warm_up_bars=work.warm_up_bars)
     configuration = reproduction.configuration(run, work.markets, series)
-    report = reporting.report(run, work, engine, Simulation(bars, entries, specs, rules, result), profile, random, configuration)
+    report = reporting.report(run, work, engine, done, profile, random, configuration)
     probability = np.concatenate([item.candidates.probability for item in work.prepared])
-    _store(held, work.markets, bars, probability, result, report)
+    _store(held, work.markets, bars, probability, done.result, report)
 
 
 def _store(

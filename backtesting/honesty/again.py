@@ -12,16 +12,19 @@ from exchanges.compiled import cores
 PATHS = ("pessimistic", "adaptive", "optimistic")
 """By their numbers in exchanges.exits."""
 STRESS = (2, 3)
+NO_LIMIT_PCT = 1e9
 
 
 class Simulation(NamedTuple):
-    """What was simulated and what came of it. Shapes as in backtesting.kernel."""
+    """What was simulated and what came of it, under the account's limits of loss (`rules`, `result`) and without them (`unlimited`). Shapes as
+    in backtesting.kernel."""
 
     bars: kernel.Bars
     entries: kernel.Entries
     specs: Sequence[kernel.Spec]
     rules: kernel.Rules
     result: kernel.Result
+    unlimited: kernel.Result
 
 
 class Outcome(NamedTuple):
@@ -40,9 +43,10 @@ class Again(NamedTuple):
 
 
 def again(done: Simulation) -> Again:
-    """All of them at once, over all cores."""
-    bars, rules = done.bars, done.rules
-    own = Outcome(done.result.balance - rules.capital, int(done.result.trades.pnl.shape[0]))
+    """All of them at once, over all cores, and all without the limits of loss: one that is stopped at its limit would seem to bear its costs."""
+    done = done._replace(rules=unlimited(done.rules))
+    bars, rules, result = done.bars, done.rules, done.unlimited
+    own = Outcome(result.balance - rules.capital, int(result.trades.pnl.shape[0]))
     others = [number for number in range(len(PATHS)) if number != rules.path]
     jobs = [done._replace(rules=rules._replace(path=number)) for number in others]
     jobs += [dearer(done, times) for times in STRESS]
@@ -54,6 +58,19 @@ def again(done: Simulation) -> Again:
     paths = {rules.path: own, **dict(zip(others, found, strict=False))}
     costs = {1: own, **dict(zip(STRESS, found[len(others) :], strict=False))}
     return Again({name: paths[number] for number, name in enumerate(PATHS)}, costs, found[-1] if has_details else None)
+
+
+def unlimited(rules: kernel.Rules) -> kernel.Rules:
+    """The same, only that no loss stops the account from entering."""
+    return rules._replace(max_daily_loss_pct=NO_LIMIT_PCT, max_drawdown_pct=NO_LIMIT_PCT)
+
+
+def simulated(bars: kernel.Bars, entries: kernel.Entries, specs: Sequence[kernel.Spec], rules: kernel.Rules) -> Simulation:
+    """The run, and the same without limits of loss, which is the same run where none of them refused anything."""
+    result = kernel.simulate(bars, entries, specs, rules)
+    was_limited = {"daily_loss", "drawdown"} & set(result.refused)
+    free = kernel.simulate(bars, entries, specs, unlimited(rules)) if was_limited else result
+    return Simulation(bars, entries, specs, rules, result, free)
 
 
 def dearer(done: Simulation, times: float) -> Simulation:

@@ -17,7 +17,7 @@ def costs(paid: Mapping[str, Any], seen: Again) -> Check:
         return said(COSTS, name, WARN, "", "no trades")
     told = ", ".join(f"{times} times as high {seen.costs[times].net:+.2f} ({seen.costs[times].trades} trades)" for times in (2, 3))
     detail = (
-        f"net {paid['net']:+.2f}, simulated with fees, slippage and funding {told}; "
+        f"without the limits of loss net {seen.costs[1].net:+.2f}, simulated with fees, slippage and funding {told}; "
         f"a mean trade is left with {paid['net_edge_pct']:+.3f} % of its notional and paid {paid['cost_pct']:.3f} %"
     )
     return judged(COSTS, name, seen.costs[2].net > 0.0, f"{seen.costs[2].net:+.2f}", detail)

@@ -35,7 +35,7 @@ def paths(done: Simulation, seen: Again) -> Iterator[Check]:
     coarse = "no finer bars were used" if seen.coarse is None else f"{seen.coarse.net:+.2f} without the finer bars"
     yield judged(
         INSIDE, "Profit on the pessimistic path", seen.paths["pessimistic"].net > 0.0, f"{seen.paths['pessimistic'].net:+.2f}",
-        f"net {told}: they span {max(nets) - min(nets):.2f}; {coarse}",
+        f"without the limits of loss net {told}: they span {max(nets) - min(nets):.2f}; {coarse}",
     )  # fmt: skip
 
 

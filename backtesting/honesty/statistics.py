@@ -52,7 +52,7 @@ def _random(random: Found | None) -> Check:
     if random is None:
         return judged(LUCK, name, False, "", "there were no trades to compare")
     detail = (
-        f"as many entries at random moments, with the same plan, limits and costs, brought {random['low_pct']:+.1f} to {random['high_pct']:+.1f} % "
+        f"as many entries at random moments, with the same plan and costs, all without the limits of loss, brought {random['low_pct']:+.1f} to {random['high_pct']:+.1f} % "
         f"in nine of ten of {random['runs']} tries, {random['middle_pct']:+.1f} % in the middle; {random['beaten']:.0%} of them earned less than this run"
     )
     return judged(LUCK, name, random["p_value"] <= 1.0 - SURE, f"p = {random['p_value']:.2f}", detail)

@@ -115,9 +115,10 @@ def cost_share(costs: Costs, paid: float) -> float | None:
 
 
 def bearable_costs(costs: Costs) -> float | None:
-    """How many times its costs the gross result would have paid for; under 1 they took more than there was. None where nothing was paid."""
+    """How many times its costs the gross result would have paid for; under 1 they took more than there was. None where nothing was paid, or
+    nothing was won before costs."""
     paid = costs.gross - costs.net
-    return costs.gross / paid if paid > 0.0 else None
+    return costs.gross / paid if paid > 0.0 and costs.gross > 0.0 else None
 
 
 def edge_and_cost_pct(pnl: F, notional: F, paid: F) -> tuple[float, float] | None:
@@ -135,7 +136,7 @@ def sample_note(trades: int) -> str:
     if trades == 0:
         return "No trades: nothing can be said about this strategy on this span."
     if trades < FEW_TRADES:
-        return f"{trades} trades are too few to judge by; every figure may be luck."
+        return f"{trades} trade{'s are' if trades > 1 else ' is'} too few to judge by; every figure may be luck."
     if trades < ENOUGH_TRADES:
         return f"{trades} trades are a small sample; look at the intervals, not at the figures."
     return f"{trades} trades."

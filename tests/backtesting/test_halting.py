@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from django.urls import reverse
 
-from backtesting import kernel, reporting
-from backtesting.honesty.again import Simulation
+from backtesting import reporting
+from backtesting.honesty.again import simulated
 from backtesting.honesty.halting import stopped_ms
 from tests.backtesting import rows
 from tests.backtesting.tables import BAR_MS, FREE, START_MS, make_bars, make_entries, make_rules, make_specs
@@ -18,7 +18,7 @@ WON = (100.0, 107.0, 99.0, 100.0)
 def scene(table, entries, **rules):
     bars, given = make_bars(table), make_rules(signal_bars=0, max_margin_pct=50.0, **rules)
     decided, specs = make_entries(bars, dict.fromkeys(entries, 1)), make_specs(**FREE)
-    return Simulation(bars, decided, specs, given, kernel.simulate(bars, decided, specs, given))
+    return simulated(bars, decided, specs, given)
 
 
 def test_it_names_the_bar_from_which_on_the_drawdown_limit_refused_everything():

@@ -81,7 +81,7 @@ def test_it_says_where_the_gross_result_went():
     assert metrics.bearable_costs(costs) == 2.5
     lost = metrics.cost_breakdown(np.array([-4.0]), np.array([1.0]), np.zeros(1), np.zeros(1))
     assert metrics.cost_share(lost, lost.fees) is None
-    assert metrics.bearable_costs(lost) == -3.0
+    assert metrics.bearable_costs(lost) is None
     assert metrics.bearable_costs(metrics.cost_breakdown(np.array([5.0]), *(np.zeros(1) for _ in range(3)))) is None
 
 
