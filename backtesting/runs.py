@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from backtesting import affordable, asked, events, reproduction
+from backtesting import affordable, asked, events, possible, reproduction
 from backtesting.engine import Engine
 from backtesting.models import BacktestRun, BacktestTrade
 from exchanges import candles
@@ -97,6 +97,7 @@ def start(
         raise NotRunnable(f"{MOST_UNFINISHED} of your backtests are still waiting or running; let one finish or remove it first")
     if repeats is None:
         begins_ms = start_ms or 0 if judged is None else max(start_ms or 0, judged.oos_start_ms)
+        possible.check(settings_, markets, start_ms=begins_ms, end_ms=end_ms)
         hold_hours = values["hold_hours"] if judged is None else judged.plan.max_hold_hours
         affordable.check(
             money, markets, profile, hold_hours=hold_hours, start_ms=begins_ms, end_ms=end_ms, notional_pct=settings_.position_pct

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from backtesting import affordable, asked, events, runs
+from backtesting import affordable, asked, events, possible, runs
 from backtesting.combos import ranking, windows
 from backtesting.combos.space import Space
 from backtesting.engine import Engine
@@ -91,6 +91,7 @@ def start(
     begins, ends = _span(markets, start_ms, end_ms)
     if walk != Walk.NONE:
         _require_windows(found, begins, ends, train_days=train_days, test_days=test_days, walk=walk)
+    possible.check(simulated, markets, start_ms=begins, end_ms=ends)
     affordable.check(
         money,
         markets,

@@ -187,6 +187,7 @@ def test_it_is_repeated_exactly(markets):
         ({"engine": {"impact": -1}}, "impact", "from 0 to 10"),
         ({"engine": {"limit_bars": 2.5}}, "limit_bars", "whole number"),
         ({"engine": {"wings": 2}}, "wings", "no such setting"),
+        ({"engine": {"detail": "1m"}}, "detail", "none of the chosen markets has 1m candles"),
         ({"start_ms": 2_000_000_000_000, "end_ms": 1_900_000_000_000}, "end", "after the start"),
         ({"start_ms": 2_000_000_000_000}, "symbols", "no 15m candles between"),
     ],
@@ -222,3 +223,14 @@ def test_the_command_takes_rules_and_settings(markets):
         call_command("backtest", symbols=BTC, strategy="sma-cross", set=["fast"])
     with pytest.raises(CommandError, match="slow: 3000"):
         call_command("backtest", symbols=BTC, strategy="sma-cross", set=["slow=3000"])
+
+
+def test_nothing_is_reversed_where_no_short_is_held(markets):
+    spot = "BTC/USDT"
+    scenes.make_market(spot, frame=make_series(BARS, symbol=spot, seed=9))
+    with pytest.raises(UserError, match="BTC/USDT is paid in full") as caught:
+        start(symbols=[BTC, spot], engine={"opposite": "reverse"})
+    assert caught.value.field == "opposite"
+    assert not BacktestRun.objects.exists()
+    sides = set(BacktestTrade.objects.filter(run=executed(symbols=[spot])).values_list("side", flat=True))
+    assert sides == {"long"}
