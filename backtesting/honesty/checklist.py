@@ -169,8 +169,10 @@ def _tries(case: Case) -> training.Tries:
     if run.model is not None:
         others = shared.filter(user=None, model__scope=run.model.scope).exclude(model=run.model)
         return training.Tries(models=others.values("model").distinct().count())
-    own = shared.filter(user=run.user, strategy=run.strategy, provenance=run.provenance).exclude(strategy_params=run.strategy_params)
+    chosen = ("strategy_params", "engine", "risk_profile", "symbols")
+    own = shared.filter(user=run.user, strategy=run.strategy, provenance=run.provenance)
+    own = own.exclude(**{name: getattr(run, name) for name in chosen})
     searches = ParameterSearch.objects.for_user(run.user).filter(
         strategy=run.strategy, provenance=run.provenance, start_ms__lt=end_ms, end_ms__gt=start_ms
     )
-    return training.Tries(searches.count(), searches.tried(), own.values("strategy_params").distinct().count())
+    return training.Tries(searches.count(), searches.tried(), own.values(*chosen).distinct().count())

@@ -105,7 +105,7 @@ def tries(returns: F, made: Tries, trained: Trained | None) -> Iterator[Check]:
     n = 1 + made.combinations + made.parameters + made.models + (trained.trials - 1 if trained else 0)
     name, deflated = "Sharpe ratio above what so many tries show by chance", metrics.deflate(returns, np.zeros(0), trials=n)
     known = (
-        f"{n:,} {'try' if n == 1 else 'tries'}: this run, {made.combinations:,} combinations of {made.searches} searches and {made.parameters} other sets of parameters in your runs over this time"
+        f"{n:,} {'try' if n == 1 else 'tries'}: this run, {made.combinations:,} combinations of {made.searches} searches and {made.parameters} other sets of parameters, settings, profile and markets in your runs over this time"
         if trained is None
         else f"{n:,} {'try' if n == 1 else 'tries'}: this model, {trained.trials - 1:,} other settings of its training and {made.models} other models"
     )

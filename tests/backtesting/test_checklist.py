@@ -110,6 +110,8 @@ def test_every_try_counts_against_the_run(markets, django_user_model):
     name = "Sharpe ratio above what so many tries show by chance"
     assert answers(executed(user, **RULE))[name]["detail"].count("1 try: this run, 0 combinations of 0 searches and 0 other sets") == 1
     executed(user, **RULE | {"strategy_params": {"fast": 9, "slow": 40}})
+    executed(user, **RULE, engine={"sizing": "notional"})
+    executed(user, **RULE, risk_profile="high")
     frame = candles.read(markets[0], "15m")
     ParameterSearch.objects.create(
         user=user, strategy="sma-cross", space={}, objective="sharpe", least_trades=1, wanted=700, tried=640, venue_slug="binance", symbols=[BTC],
@@ -117,5 +119,8 @@ def test_every_try_counts_against_the_run(markets, django_user_model):
         provenance="simulated",
     )  # fmt: skip
     found = answers(executed(user, **RULE))
-    assert "642 tries: this run, 640 combinations of 1 searches and 1 other sets of parameters" in found[name]["detail"]
+    assert (
+        "644 tries: this run, 640 combinations of 1 searches and 3 other sets of parameters, settings, profile and markets"
+        in found[name]["detail"]
+    )
     assert "1 of your searches looked at time of this span" in found["Out-of-sample time only"]["detail"]
