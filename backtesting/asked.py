@@ -5,6 +5,7 @@ from typing import Any
 
 from backtesting.combos import space
 from signals import rules
+from signals.rules.spec import named
 from traderai.lib.errors import UserError
 
 
@@ -24,7 +25,7 @@ def parse(slug: str, given: Mapping[str, Any]) -> rules.Values:
     """A run's parameters, the plan's multiples among them (`space.PLAN`), defaults for what is left out. Raises Unfit naming the culprit."""
     for name, value in given.items():
         if isinstance(value, Mapping):
-            raise Unfit(f"{name}: a run takes one value, not a range", field=str(name))
+            raise Unfit(f"{named(name)}: a run takes one value, not a range", field=named(name))
     found = parse_space(slug, given)
     return found.values([axis.low for axis in found.axes])
 

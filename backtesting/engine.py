@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from reprlib import repr as repr_
 from typing import Any, Self
 
+from signals.rules.spec import named
 from traderai.lib.errors import UserError
 
 PATHS = ("pessimistic", "adaptive", "optimistic")
@@ -62,7 +64,7 @@ class Engine:
         known = {each.name: each.default for each in fields(cls)}
         for name in given:
             if name not in known:
-                raise UnfitSetting(f"{name}: there is no such setting; there are {', '.join(known)}", field=str(name))
+                raise UnfitSetting(f"{named(name)}: there is no such setting; there are {', '.join(known)}", field=named(name))
         return cls(**{name: _checked(name, value) for name, value in given.items()})
 
     def to_json(self) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def _checked(name: str, value: Any) -> Any:
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise UnfitSetting(
-                f"{name}: {value!r} is not known; use {' or '.join(word or 'nothing' for word in CHOICES[name])}", field=name
+                f"{name}: {repr_(value)} is not known; use {' or '.join(word or 'nothing' for word in CHOICES[name])}", field=name
             )
         return value
     low, high = RANGES[name]
@@ -110,6 +112,6 @@ def _checked(name: str, value: Any) -> Any:
         number = math.nan
     if not low <= number <= high or (is_whole and number != int(number)):
         raise UnfitSetting(
-            f"{name}: {value!r} cannot be used; give a {'whole ' if is_whole else ''}number from {low:g} to {high:g}", field=name
+            f"{name}: {repr_(value)} cannot be used; give a {'whole ' if is_whole else ''}number from {low:g} to {high:g}", field=name
         )
     return int(number) if is_whole else number

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from signals import rules
 from signals.plan import PlanConfig
 from signals.rules import Order, Parameter, RuleStrategy, UnfitParameter, Values
+from signals.rules.spec import named
 
 HOUR_MS = 3_600_000
 MOST_STEPS = 10_000
@@ -110,7 +111,7 @@ def parse(slug: str, given: Mapping[str, Any]) -> Space:
     known = known_parameters(rule)
     for name in given:
         if name not in known:
-            raise UnfitParameter(str(name), f"{rule.name} has no such parameter; it has {', '.join(known)}")
+            raise UnfitParameter(named(name), f"{rule.name} has no such parameter; it has {', '.join(known)}")
     space = Space(rule, tuple(_axis(parameter, given.get(name, parameter.default)) for name, parameter in known.items()))
     for order in (*rule.orders, *PLAN_ORDERS):
         lesser, greater = (space.axes[space.names.index(name)] for name in (order.lesser, order.greater))
@@ -130,7 +131,7 @@ def _axis(known: Parameter, given: Any) -> Axis:
         value = known.parse(given)
         return Axis(known.name, value, value, known.step)
     if unknown := set(given) - {"low", "high", "step"}:
-        raise UnfitParameter(known.name, f"{sorted(map(str, unknown))[0]} is unknown; give low, high and step")
+        raise UnfitParameter(known.name, f"{named(sorted(map(str, unknown))[0])} is unknown; give low, high and step")
     if missing := {"low", "high"} - set(given):
         raise UnfitParameter(known.name, f"{sorted(missing)[0]} is missing; give low and high, and step if it is not {known.step:g}")
     low, high = known.parse(given["low"]), known.parse(given["high"])

@@ -3,10 +3,19 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from reprlib import repr as repr_
 from typing import Any, NamedTuple
 
 Values = dict[str, float]
 """A strategy's parameters by name; whole ones as int."""
+
+
+MOST_SHOWN = 60
+
+
+def named(name: Any) -> str:
+    """A name that somebody gave, short enough for a sentence."""
+    return str(name).strip()[:MOST_SHOWN] or "(no name)"
 
 
 class UnfitParameter(ValueError):
@@ -36,7 +45,7 @@ class Parameter(NamedTuple):
         number = _number(value)
         asked = f"{self.low:g} to {self.high:g}"
         if number is None or (self.is_whole and number != int(number)):
-            raise UnfitParameter(self.name, f"{value!r} is not a {'whole ' if self.is_whole else ''}number; choose one from {asked}")
+            raise UnfitParameter(self.name, f"{repr_(value)} is not a {'whole ' if self.is_whole else ''}number; choose one from {asked}")
         if not self.low <= number <= self.high:
             raise UnfitParameter(self.name, f"{number:g} is out of range; choose one from {asked}")
         return int(number) if self.is_whole else number
@@ -70,7 +79,7 @@ class RuleStrategy:
         for known in self.parameters:
             if known.name == name:
                 return known
-        raise UnfitParameter(str(name), f"{self.name} has no such parameter; it has {', '.join(known.name for known in self.parameters)}")
+        raise UnfitParameter(named(name), f"{self.name} has no such parameter; it has {', '.join(known.name for known in self.parameters)}")
 
     def parse(self, given: Mapping[str, Any]) -> Values:
         """Checked parameters in the strategy's order, defaults for what `given` leaves out. Raises UnfitParameter."""

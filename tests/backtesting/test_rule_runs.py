@@ -200,6 +200,24 @@ def test_it_refuses_what_cannot_be_simulated_and_stores_nothing(markets, more, f
     assert not BacktestRun.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"strategy_params": {"x" * 100_000: 1}},
+        {"strategy_params": {"fast": "9" * 100_000}},
+        {"strategy_params": {"fast": {"low": "x" * 100_000}}},
+        {"engine": {"y" * 100_000: 1}},
+        {"engine": {"impact": "z" * 100_000}},
+        {"strategy_params": {"": 1}},
+    ],
+)
+def test_its_refusals_are_short_whatever_was_given(markets, more):
+    with pytest.raises(UserError) as caught:
+        start(**more)
+    assert len(str(caught.value)) < 400
+    assert 0 < len(caught.value.field) <= 60
+
+
 def test_settings_come_back_as_they_went():
     given = {"path": "optimistic", "detail": "5m", "sizing": "notional", "notional_pct": "25", "limit_bars": "2"}
     engine = Engine.parse(given)
