@@ -8,7 +8,8 @@ from exchanges.risk.profiles import RiskProfile
 def smallest_order(price: float, *, step_size: float, min_notional: float) -> float:
     """The notional of the fewest whole steps that are worth the venue's minimum at this price, quote currency."""
     step = step_size * price
-    return max(1, ceil(min_notional / step - 1e-9)) * step
+    steps = max(1, ceil(min_notional / step - 1e-9))
+    return (steps if steps * step >= min_notional else steps + 1) * step  # a hair under the minimum is under it
 
 
 def least_equity(

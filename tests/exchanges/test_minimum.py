@@ -17,6 +17,7 @@ from exchanges.risk.sizing import fixed_fractional
         (100.0, 0.03, 5.0, 6.0),  # two steps of 3
         (100_000.0, 0.001, 100.0, 100.0),
         (0.5, 1.0, 0.0, 0.5),  # no minimum but one step
+        (3124.9999999999854, 1e-5, 5.0, 161 * 0.03125),  # 160 steps are worth a hair less than 5
     ],
 )
 def test_the_smallest_order_is_whole_steps(price, step, notional, expected):
