@@ -13,6 +13,7 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value
 from allauth.mfa.utils import decrypt
 from asgiref.sync import SyncToAsync
 from django.apps import apps
+from django.conf import settings as site
 from django.core.cache import cache
 from django.db import connection, connections
 from django.db.backends.base.operations import BaseDatabaseOperations
@@ -61,6 +62,14 @@ def django_db_setup(django_db_setup):
 def _empty_cache():
     """Rate limits and the cached banner of one test are none of the next one's business."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_budget_was_used():
+    """A venue that refused a test is left alone for a minute at its address, which another test's venue may be given next. Redis forgets with
+    the cache; without it a file remembers."""
+    for file in site.RUN_DIR.glob("budget-*.json"):
+        file.unlink(missing_ok=True)
 
 
 def make_user(email: str, **extra: object) -> User:

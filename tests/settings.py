@@ -28,6 +28,9 @@ STORAGES = {
 # Nothing is collected for tests; WhiteNoise warns of a folder that is not there, as it should where pages are served.
 STATIC_ROOT = DATA_DIR / "static"  # noqa: F405
 STATIC_ROOT.mkdir(exist_ok=True)
+if worker:  # the files of a running site: each worker's own, because its tests clear them
+    RUN_DIR = DATA_DIR / f"run-{worker}"  # noqa: F405
+    RUN_DIR.mkdir(mode=0o700, exist_ok=True)
 # The test venue is asked as fast as it answers; the tests of the budget set a share of their own.
 VENUE_RATE_SHARE = 10_000.0
 VENUE_CLOCK_TOLERANCE_S = float("inf")  # the test venue lives in another year

@@ -3,7 +3,8 @@
 Each bucket of exchanges.venues.limits is paced by the generic cell rate algorithm: one number, the moment at which everything granted so
 far is paid for. Whoever asks is given a slot and sleeps until then, so waiting is fair, and a process that dies in its sleep costs its slot
 and nothing else. The state lives in Redis; without Redis, or while it is away, in a locked file that the processes of this machine share.
-The venue's own hosts and a gateway put before them (settings.VENUE_BASE_URLS) are counted apart.
+The venue's own hosts and a gateway put before them (settings.VENUE_BASE_URLS) are counted apart. What is kept are moments: a ban belongs to the
+address, outlives the process that was told of it, and is over when the venue said it would be.
 """
 
 import fcntl

@@ -191,6 +191,24 @@ def test_a_clock_that_was_put_back_prolongs_no_wait(shared, settings, server):
     assert 0.1 < time.monotonic() - began_s < 1.0
 
 
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_what_one_test_did_at_an_address_is_none_of_the_next_ones_business(settings, turn):
+    """Neither has a folder of its own; the second would wait for what the first was refused."""
+    settings.REDIS_URL, settings.VENUE_BASE_URLS = "", {"alpaca": "http://127.0.0.1:8080"}
+    budget.take("alpaca", "data", patience_s=0.0)
+    budget.block("alpaca", 60)
+    assert list(settings.RUN_DIR.glob("budget-alpaca@*.json"))
+
+
+def test_a_file_from_long_ago_holds_nobody_up(settings, tmp_path):
+    """What it says are moments: those that have passed say nothing any more, whichever program left them."""
+    settings.REDIS_URL, settings.RUN_DIR, settings.VENUE_RATE_SHARE, settings.VENUE_BASE_URLS = "", tmp_path, 0.9, {}
+    ago = time.time() - 5.0
+    (tmp_path / "budget-bybit.json").write_text(json.dumps({"seen": ago - 60.0, "blocked": ago, "other": ago}) + "\n")
+    burst = budget.pace("bybit", "other").burst
+    budget.take("bybit", "other", burst, patience_s=0.0)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x00", b'{"seen": ', b"[1]\n", b'{"other": "x"}\n', b'{"other": null}\n'])
 def test_a_file_that_is_unreadable_begins_anew(settings, tmp_path, content):
     settings.REDIS_URL, settings.RUN_DIR, settings.VENUE_RATE_SHARE, settings.VENUE_BASE_URLS = "", tmp_path, 0.9, {}
