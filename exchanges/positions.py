@@ -120,7 +120,7 @@ def _exit(account: TradingAccount, position: Position, fill: ExitFill, *, remain
     if qty <= 0:
         return
     costs = market.costs
-    raw = fill.price if fill.maker else costs.slipped(fill.price, buys=not position.is_long)
+    raw = fill.price if fill.maker or fill.reason == exits.LIQUIDATION else costs.slipped(fill.price, buys=not position.is_long)
     price = precision.to_tick(precision.exact(raw), market.tick_size)
     fee = precision.money(qty * price * precision.exact(costs.fee_rate(maker=fill.maker)))
     order = Order.objects.create(
