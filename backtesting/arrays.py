@@ -12,7 +12,6 @@ from backtesting.engine import Engine
 from backtesting.preparation import Prepared
 from exchanges import candles
 from exchanges import funding as funding_rule
-from exchanges.costs import CostModel
 from exchanges.models import Market
 from exchanges.ports import CandleFrame, FundingFrame
 from exchanges.risk.profiles import RiskProfile
@@ -107,7 +106,7 @@ def funding_due(market: Market, frame: CandleFrame, funding: FundingFrame) -> fu
 
 
 def specs(markets: Sequence[Market], engine: Engine = USUAL) -> list[kernel.Spec]:
-    """What the venue asks of each symbol."""
+    """What the venue asks of each symbol, and what each costs."""
     return [
         kernel.Spec(
             step_size=float(market.step_size),
@@ -118,6 +117,9 @@ def specs(markets: Sequence[Market], engine: Engine = USUAL) -> list[kernel.Spec
             taker=market.costs.fee_rate(maker=False),
             liquidation_fee=engine.liquidation_fee_pct / 100.0,
             tiers=market.tiers,
+            slippage=market.costs.slippage_bps * 1e-4,
+            stop_cost_pct=market.costs.stop_cost_pct(hours=0.0),
+            hold_cost_pct=market.costs.funding_bps_per_hour / 100.0,
         )
         for market in markets
     ]
@@ -127,7 +129,6 @@ def rules(
     capital: float,
     profile: RiskProfile,
     plan: PlanConfig,
-    costs: CostModel,
     engine: Engine = USUAL,
     signal_bars: int = processing.EXPIRE_AFTER_BARS,
 ) -> kernel.Rules:
@@ -140,8 +141,6 @@ def rules(
         max_open=profile.max_open_positions,
         max_daily_loss_pct=profile.max_daily_loss_pct,
         max_drawdown_pct=profile.max_drawdown_pct,
-        slippage=costs.slippage_bps * 1e-4,
-        stop_cost_pct=costs.stop_cost_pct(hours=plan.max_hold_hours),
         stop=plan.stop_atr,
         tp1=plan.tp1_atr,
         tp2=plan.tp2_atr,

@@ -18,6 +18,7 @@ from backtesting.honesty.checklist import Case
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.workload import Workload
+from exchanges.costs import CostModel
 from exchanges.exits import END_OF_DATA, REASONS
 from exchanges.models import Market, Provenance
 from exchanges.risk.profiles import RiskProfile
@@ -67,7 +68,7 @@ def report(
     ledger, account = ledger_of(markets, bars, trades), Account(result.times, result.equity, capital, end_ms - start_ms)
     others = again(done)
     singles = _figures(bars, trades, result, capital, hold) | figures.of_account(account) | figures.of_trades(ledger, account)
-    costs, stopped_ms = markets[0].costs, halting.stopped_ms(done)
+    stopped_ms = halting.stopped_ms(done)
     found: dict[str, Any] = {
         "span": span,
         "sample": {
@@ -88,7 +89,7 @@ def report(
         "strategy": {"slug": run.strategy, "label": run.strategy_label, "params": run.strategy_params},
         "provenance": run.provenance,
         "label": SIMULATED_LABEL if run.provenance == Provenance.SIMULATED else "",
-        "costs": {name: getattr(costs, name) for name in ("maker_bps", "taker_bps", "slippage_bps", "funding_bps_per_hour")},
+        "costs": _charged(markets),
         "metrics": {name: {**each, "start": span["start"], "end": span["end"]} for name, each in singles.items()},
         "costs_paid": {**figures.costs_paid(ledger), "at": costs_of.at(others)},
         "tables": figures.tables(ledger, account),
@@ -107,7 +108,6 @@ def report(
         "timeframe": run.timeframe,
         "plan": asdict(work.plan),
         "rule": {} if model is None else asdict(processing.entry_rule(strategies.template(run.strategy))),
-        "costs": asdict(costs),
         "risk_profile": asdict(profile),
         **configuration,
     }
@@ -149,6 +149,14 @@ def stopped_sentence(stopped_ms: int, limit_pct: float) -> str:
     return (
         f"Entered nothing after {day}: the drawdown limit of {limit_pct:g} % was reached; the days after it count as days without a change."
     )
+
+
+def _charged(markets: Sequence[Market]) -> list[dict[str, Any]]:
+    """What trading was taken to cost, the markets that cost the same together: {symbols, and the fields of exchanges.costs.CostModel}."""
+    groups: dict[CostModel, list[str]] = {}
+    for market in markets:
+        groups.setdefault(market.costs, []).append(market.symbol)
+    return [{"symbols": symbols, **asdict(costs)} for costs, symbols in groups.items()]
 
 
 def _summed(parts: Sequence[dict[str, int]]) -> dict[str, int]:

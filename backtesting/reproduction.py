@@ -5,6 +5,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from math import isclose
 from typing import TYPE_CHECKING, Any
@@ -94,8 +95,7 @@ def _venue_rules(market: Market) -> dict[str, Any]:
         "min_notional": float(market.min_notional),
         "max_leverage": market.max_leverage,
         "maintenance_tiers": [list(tier) for tier in market.tiers],
-        "maker_bps": market.costs.maker_bps,
-        "taker_bps": market.costs.taker_bps,
+        **asdict(market.costs),
     }
 
 
@@ -164,6 +164,11 @@ def causes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     else:
         said += [f"The data changed: {name} were not read before." for name in sorted(after["data"].keys() - before["data"].keys())]
         said += [f"The data changed: {name} are not read any more." for name in sorted(before["data"].keys() - after["data"].keys())]
+    if "costs" in before and "costs" not in after:
+        said.append(
+            "The rules changed: the first run took slippage and what a stop costs from its first market for all of them, and counted funding "
+            "where there is none."
+        )
     old, new = dict(_flat(before)), dict(_flat(after))
     return said + [_cause(name, old[name], new[name]) for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
 

@@ -1,6 +1,6 @@
 """How a run was simulated, in words: for the report, the list and the command."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backtesting.engine import RANGES, Engine
@@ -50,6 +50,20 @@ def plan(params: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Longest hold", f"{kept['max_hold_ms'] / HOUR_MS:g} h"),
         ("Unit", f"{unit} of {kept['atr_period']} bars of {kept['atr_timeframe']}"),
     ]
+
+
+def charged(costs: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
+    """What trading was taken to cost, a sentence for each group of markets that cost the same. Runs of old kept one for all of them."""
+    groups = [{"symbols": [], **costs}] if isinstance(costs, Mapping) else costs
+    return [_rates(group, named=len(groups) > 1) for group in groups]
+
+
+def _rates(group: Mapping[str, Any], *, named: bool) -> str:
+    hourly = group["funding_bps_per_hour"]
+    rates = f"maker {group['maker_bps']:g} bps, taker {group['taker_bps']:g} bps, slippage {group['slippage_bps']:g} bps"
+    funding = f"default funding {hourly:g} bps an hour" if hourly else "no funding"
+    told = f"{rates}, {funding}."
+    return f"{', '.join(group['symbols'])}: {told}" if named else told.capitalize()
 
 
 def _word(name: str, value: Any) -> str:

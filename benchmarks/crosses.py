@@ -91,7 +91,7 @@ def rules(**more: Any) -> Any:
 
     usual: dict[str, Any] = {
         "capital": CASH, "sizing": kernel.BY_NOTIONAL, "notional_pct": 10.0, "max_margin_pct": 100.0, "max_leverage": 1,
-        "max_daily_loss_pct": 1e9, "max_drawdown_pct": 1e9, "slippage": 0.0003, "stop": 1.5, "tp1": 3.0, "tp2": 3.0, "tp3": 3.0,
+        "max_daily_loss_pct": 1e9, "max_drawdown_pct": 1e9, "stop": 1.5, "tp1": 3.0, "tp2": 3.0, "tp3": 3.0,
         "share1": 1.0, "share2": 0.0, "share3": 0.0, "max_hold_ms": 1 << 50, "anchor": kernel.AT_FILL, "opposite": kernel.REVERSE,
     }  # fmt: skip
     return kernel.Rules(**{**usual, **more})
@@ -101,7 +101,7 @@ def specs(count: int) -> list[Any]:
     """A perpetual of each market with everything a venue asks: steps, ticks, a minimum, fees, a maintenance tier."""
     from backtesting import kernel
 
-    return [kernel.Spec(1e-6, 1e-4, 5.0, 20, 0.0005, 0.0005, 0.01, (kernel.Tier(0.0, 0.005),))] * count
+    return [kernel.Spec(1e-6, 1e-4, 5.0, 20, 0.0005, 0.0005, 0.01, (kernel.Tier(0.0, 0.005),), 0.0003)] * count
 
 
 def entries(pairs: list[Pair], bars: Any, table: Any) -> Any:

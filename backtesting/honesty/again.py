@@ -12,6 +12,8 @@ from exchanges.compiled import cores
 PATHS = ("pessimistic", "adaptive", "optimistic")
 """By their numbers in exchanges.exits."""
 STRESS = (2, 3)
+DEARER = ("maker", "taker", "slippage", "stop_cost_pct", "hold_cost_pct")
+"""What of a kernel.Spec grows with the costs."""
 NO_LIMIT_PCT = 1e9
 
 
@@ -80,13 +82,8 @@ def dearer(done: Simulation, times: float) -> Simulation:
     due["cost"] *= times
     return done._replace(
         bars=done.bars._replace(due=due),
-        specs=[spec._replace(maker=spec.maker * times, taker=spec.taker * times) for spec in done.specs],
-        rules=rules._replace(
-            slippage=rules.slippage * times,
-            slippage_range=rules.slippage_range * times,
-            impact=rules.impact * times,
-            stop_cost_pct=rules.stop_cost_pct * times,
-        ),
+        specs=[spec._replace(**{name: getattr(spec, name) * times for name in DEARER}) for spec in done.specs],
+        rules=rules._replace(slippage_range=rules.slippage_range * times, impact=rules.impact * times),
     )
 
 

@@ -26,9 +26,9 @@ def to_tick(price: float, tick: float) -> float:
 
 
 @njit(**UNCOUNTED)
-def slippage(bar: Any, rules: Any, notional: float) -> float:
+def slippage(bar: Any, spec: Any, rules: Any, notional: float) -> float:
     """The fraction by which what takes liquidity in a bar pays more."""
-    rate = rules.slippage
+    rate = spec.slippage
     if rules.slippage_range > 0.0:
         rate += rules.slippage_range * (bar.high - bar.low) / bar.open
     if rules.impact > 0.0:

@@ -49,7 +49,7 @@ def take_exits(
         elif qty > 0.0 and exit_.reason == LIQUIDATION:
             leave(p, account, qty, exit_.price, 0.0, spec.tick, spec.taker + spec.liquidation_fee)
         elif qty > 0.0:
-            leave(p, account, qty, exit_.price, slippage(bar, rules, qty * exit_.price), spec.tick, spec.taker)
+            leave(p, account, qty, exit_.price, slippage(bar, spec, rules, qty * exit_.price), spec.tick, spec.taker)
         if is_last:
             reason, p.qty = exit_.reason, 0.0
     p.remaining, p.stop, p.tps, p.best = state.remaining, state.stop, state.tps_hit, state.best
@@ -121,7 +121,7 @@ def try_limit(p: Any, account: Any, bar: Any, row: int, decided_close: float, sp
         return -UNFILLED
     is_through = bar.low < p.limit if p.side > 0 else bar.high > p.limit
     if p.side * (bar.open - p.limit) <= 0.0:
-        slipped = min(slippage(bar, rules, p.qty_opened * bar.open), p.side * (p.limit / bar.open - 1.0))
+        slipped = min(slippage(bar, spec, rules, p.qty_opened * bar.open), p.side * (p.limit / bar.open - 1.0))
         refusal = fill(p, account, spec, tiers, due, times, rules, row, bar.at, decided_close, bar.open, slipped, spec.taker)
         return 1 if refusal == 0 else -refusal
     if is_through:
@@ -159,7 +159,7 @@ def live_through(
             reason = step_in_detail(p, account, bar, times[t], spec, rules, details, first, last)
     p.mark = bar.close
     if reason == 0 and row == p.last:
-        leave(p, account, p.qty, bar.close, slippage(bar, rules, p.qty * bar.close), spec.tick, spec.taker)
+        leave(p, account, p.qty, bar.close, slippage(bar, spec, rules, p.qty * bar.close), spec.tick, spec.taker)
         reason = END_OF_DATA
     if reason != 0:
         record(trade, p, s, row, reason)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from backtesting.kernel.books import equity_of, free_margin, liquidated_at, slippage, to_tick
-from backtesting.kernel.types import F, I
+from backtesting.kernel.types import BY_NOTIONAL, F, I
 from exchanges.compiled import UNCOUNTED, njit
+from exchanges.funding import HOUR_MS
 from exchanges.risk.correlation import correlation, joint_share
 from exchanges.risk.limits import MAX_DEVIATION
 from exchanges.risk.limits import ROUNDING as SLACK
@@ -53,11 +54,12 @@ def note_signal(p: Any, close: float, unit: float, side: int, row: int, rules: A
 def sized(spec: Any, rules: Any, volume: float, equity: float, reference: float, stop: float) -> Size:
     """The size by the run's rule, no more than its part of the deciding bar's volume."""
     cap = min(rules.max_leverage, spec.max_leverage)
-    if rules.sizing == 1:
+    if rules.sizing == BY_NOTIONAL:
         size = fixed_notional(equity, reference, rules.notional_pct, rules.max_margin_pct, cap, spec.step_size, spec.min_notional)
     else:
+        stop_cost_pct = spec.stop_cost_pct + spec.hold_cost_pct * (rules.max_hold_ms / HOUR_MS)
         size = fixed_fractional(
-            equity, reference, stop, rules.risk_pct, rules.max_margin_pct, cap, rules.stop_cost_pct, spec.step_size, spec.min_notional
+            equity, reference, stop, rules.risk_pct, rules.max_margin_pct, cap, stop_cost_pct, spec.step_size, spec.min_notional
         )
     if rules.participation > 0.0 and size.qty > rules.participation * volume:
         qty = np.floor(rules.participation * volume / spec.step_size + 1e-9) * spec.step_size
@@ -71,13 +73,13 @@ def sized(spec: Any, rules: Any, volume: float, equity: float, reference: float,
 def is_too_joint(
     rows: Any, close: F, first: I, rules: Any, book: Any, account: Any, s: int, row: int, side: int, notional: float, equity: float
 ) -> bool:
-    """Whether this notional, with its part of the others that move with it, would be more than max_joint_pct of equity. Series that are
-    not whole over correlation_bars count as moving together."""
+    """Whether this notional, with its part of the others that move with it, would be more than max_joint_pct of equity. The correlation of
+    series that are not whole over correlation_bars is unknown."""
     most, length = equity * rules.max_joint_pct / 100.0, rules.correlation_bars
     for k in range(account.held):
         symbol = book[k].active
         p = book[symbol]
-        other, rho = p.row, 1.0
+        other, rho = p.row, np.nan
         is_long = row - length >= first[s] and other - length >= first[symbol]
         if is_long and rows[row].at == rows[other].at and rows[row - length].at == rows[other - length].at:
             rho = correlation(close[row - length : row + 1], close[other - length : other + 1])
@@ -172,7 +174,7 @@ def enter(
     if rules.limit_offset > 0.0:
         p.waits, p.limit, p.expires, p.mark, p.entry = 1, asked, times[decided.at] + rules.limit_bars * rules.bar_ms, asked, asked
         return ENTERED
-    slipped = slippage(rows[row + 1], rules, size.qty * opened)
+    slipped = slippage(rows[row + 1], spec, rules, size.qty * opened)
     refusal = fill(p, account, spec, tiers, due, times, rules, row + 1, rows[row + 1].at, reference, opened, slipped, spec.taker)
     if refusal != 0:
         p.margin = 0.0

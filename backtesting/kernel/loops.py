@@ -71,7 +71,7 @@ def close_opposite(
                 reason = LIQUIDATION
                 leave(p, account, p.qty, p.liquidation, 0.0, spec.tick, spec.taker + spec.liquidation_fee)
             else:
-                leave(p, account, p.qty, opened, slippage(rows[row], rules, p.qty * opened), spec.tick, spec.taker)
+                leave(p, account, p.qty, opened, slippage(rows[row], spec, rules, p.qty * opened), spec.tick, spec.taker)
             record(trades[m], p, s, row, reason)
             m += 1
     compact(book, account)

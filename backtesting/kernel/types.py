@@ -74,7 +74,12 @@ class Entries(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """What a venue asks of one symbol; fees as fractions, tiers ascending. Without tiers there is no liquidation: a spot market."""
+    """What a venue asks of one symbol and what trading it costs. Fees as fractions, tiers ascending: without any there is no liquidation, as on
+    a spot market.
+
+    slippage -- fraction by which what takes liquidity pays more. stop_cost_pct -- of notional, what a losing round trip costs;
+    hold_cost_pct -- more of it for each hour that the plan may hold
+    """
 
     step_size: float
     tick: float
@@ -84,15 +89,18 @@ class Spec(NamedTuple):
     taker: float
     liquidation_fee: float = 0.0
     tiers: tuple[Tier, ...] = ()
+    slippage: float = 0.0
+    stop_cost_pct: float = 0.0
+    hold_cost_pct: float = 0.0
 
 
 class Rules(NamedTuple):
-    """The account's limits, the costs and the plan. Percentages of equity, fractions of price, times in ms, distances in units.
+    """The account's limits and the plan. Percentages of equity, fractions of price, times in ms, distances in units.
 
-    sizing -- BY_RISK: risk_pct of equity is lost at the stop, with stop_cost_pct of notional. BY_NOTIONAL: notional_pct of equity
+    sizing -- BY_RISK: risk_pct of equity is lost at the stop, with what the symbol's Spec says that costs. BY_NOTIONAL: notional_pct of equity
     max_joint_pct -- most notional in markets that move together, weighted by the correlation of the last correlation_bars; 0: no limit
-    slippage -- of what takes liquidity: constant; plus slippage_range of the bar's range; plus impact times the root of the order's share in
-                the bar's turnover (the square-root law: Toth et al. 2011)
+    slippage_range -- of the bar's range, on top of the symbol's constant slippage; impact -- times the root of the order's share in the bar's
+                      turnover (the square-root law: Toth et al. 2011)
     participation -- most of the deciding bar's volume that an entry may be; 0: no limit
     anchor -- AT_DECISION: the levels are where the plan put them. AT_FILL: as far from the fill as the plan put them from the decision
     opposite -- KEEP: a signal against an open position is not entered. REVERSE: it closes the position at the open and is entered
@@ -112,11 +120,9 @@ class Rules(NamedTuple):
     max_drawdown_pct: float = 25.0
     max_joint_pct: float = 0.0
     correlation_bars: int = 2880
-    slippage: float = 0.0
     slippage_range: float = 0.0
     impact: float = 0.0
     participation: float = 0.0
-    stop_cost_pct: float = 0.0
     stop: float = 1.5
     tp1: float = 1.5
     tp2: float = 2.75
@@ -217,7 +223,9 @@ ACCOUNT_ROW = _dtype("balance day_start peak fall", "held signals day exposed")
 BAR_ROW = _dtype("open high low close volume mark_high mark_low", "at")
 DETAIL_ROW = _dtype("open high low", "")
 DUE_ROW = _dtype("price rate cost", "row")
-SPEC_ROW = _dtype("step_size tick min_notional maker taker liquidation_fee", "max_leverage tier_first tier_last")
+SPEC_ROW = _dtype(
+    "step_size tick min_notional maker taker liquidation_fee slippage stop_cost_pct hold_cost_pct", "max_leverage tier_first tier_last"
+)
 TRADE_ROW = _row_of(Trades)
 RULES_ROW = _row_of(Rules)
 
@@ -230,7 +238,7 @@ def rules_rows(rules: Sequence[Rules]) -> Any:
 def specs_rows(specs: Sequence[Spec]) -> tuple[Any, Any]:
     """Specs as the loops take them: one record for each symbol, and all tiers behind each other."""
     rows = np.zeros(len(specs), SPEC_ROW).view(np.recarray)
-    for name in ("step_size", "tick", "min_notional", "maker", "taker", "liquidation_fee", "max_leverage"):
+    for name in set(Spec._fields) - {"tiers"}:
         rows[name] = [getattr(spec, name) for spec in specs]
     rows.tier_last = np.cumsum([len(spec.tiers) for spec in specs])
     rows.tier_first[1:] = rows.tier_last[:-1]

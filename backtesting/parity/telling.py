@@ -111,7 +111,6 @@ def _rules(market: Market, wanted: Wanted) -> kernel.Rules:
         max_leverage=leverage,
         max_daily_loss_pct=ENOUGH_PCT,
         max_drawdown_pct=ENOUGH_PCT,
-        slippage=market.costs.slippage_bps * 1e-4,
         stop=side * (base - wanted.stop),
         tp1=side * (wanted.tp1 - base),
         tp2=side * (wanted.tp2 - base),

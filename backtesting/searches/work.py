@@ -45,7 +45,7 @@ def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
     engine = Engine.parse(search.engine)
     histories = [_history(symbol, search, engine) for symbol in search.symbols]
     markets = [history.market for history in histories]
-    profile, costs, specs = profiles.profile(search.risk_profile), markets[0].costs, arrays.specs(markets, engine)
+    profile, specs = profiles.profile(search.risk_profile), arrays.specs(markets, engine)
     recall = _memory(histories, found)
 
     def evaluate(table: F, start_ms: int, end_ms: int, capital: float) -> Evaluated:
@@ -54,7 +54,7 @@ def evaluator(search: ParameterSearch, found: Space) -> Evaluate:
         for first in range(0, table.shape[0], CHUNK):
             some = table[first : first + CHUNK]
             plans = [space.plan_of(dict(zip(found.names, row, strict=True))) for row in some.tolist()]
-            rules = [arrays.rules(capital, profile, plan, costs, engine, arrays.RULE_SIGNAL_BARS) for plan in plans]
+            rules = [arrays.rules(capital, profile, plan, engine, arrays.RULE_SIGNAL_BARS) for plan in plans]
             swept.append(kernel.sweep(bars, _entries(recall(some), histories, edges, bars, unit), specs, rules, threads=cores()))
         daily = np.concatenate([part.daily for part in swept])
         parts = [

@@ -96,6 +96,7 @@ def context(request: HttpRequest, run: BacktestRun) -> dict[str, Any]:
             "found": found,
             "unusual": wording.unusual(run.engine),
             "plan": wording.plan(run.params),
+            "charged": wording.charged(found["costs"]),
             "headline": [figure(name, found["metrics"][name], run.currency) for name in HEADLINE if name in found["metrics"]],
             "others": [
                 figure(name, found["metrics"][name], run.currency) for name in LABELS if name in found["metrics"] and name not in HEADLINE

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -92,8 +93,9 @@ class Market(models.Model):
 
     @property
     def costs(self) -> CostModel:
-        """What trading here costs: the venue's fees, the default slippage and funding."""
-        return CostModel(maker_bps=self.venue.maker_bps, taker_bps=self.venue.taker_bps)
+        """What trading here costs: the venue's fees, the default slippage, and the default funding where there is any."""
+        fees = CostModel(maker_bps=self.venue.maker_bps, taker_bps=self.venue.taker_bps)
+        return replace(fees, funding_bps_per_hour=0.0) if self.is_cash else fees
 
     @property
     def is_cash(self) -> bool:
@@ -115,7 +117,7 @@ class Market(models.Model):
     @property
     def default_funding(self) -> float:
         """What an hour of holding costs where no rate is stored, as a fraction of notional; what is paid in full has no funding."""
-        return 0.0 if self.is_cash else self.costs.funding_bps_per_hour * 1e-4
+        return self.costs.funding_bps_per_hour * 1e-4
 
     @property
     def is_simulated(self) -> bool:

@@ -180,7 +180,7 @@ def outcomes(
     history: History, frame: CandleFrame, atr: NDArray[np.float64], plan: PlanConfig, costs: CostModel, rows: NDArray[np.int64]
 ) -> labels.Outcomes:
     """The labels of `rows` of a part of the market's history, with its own funding; what is paid in full has none."""
-    own = replace(costs, funding_bps_per_hour=0.0) if history.market.is_cash else costs
+    own = replace(costs, funding_bps_per_hour=history.market.costs.funding_bps_per_hour)
     return labels.outcomes(frame, atr, plan, own, funding=history.funding, rows=rows)
 
 

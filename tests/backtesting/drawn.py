@@ -42,6 +42,7 @@ class Setting(NamedTuple):
     geared: bool
     min_notional: float
     liquidation_fee: float
+    costs: tuple
     rules: dict
 
 
@@ -56,11 +57,9 @@ RULES = st.fixed_dictionaries(
         "limits": st.sampled_from([(10.0, 25.0), (2.0, 5.0), (1e9, 1e9)]),
         "max_joint_pct": st.sampled_from([0.0, 0.0, 61.7, 173.1]),
         "correlation_bars": st.sampled_from([1, 4, 12]),
-        "slippage": st.sampled_from([0.0, 0.00031719]),
         "slippage_range": st.sampled_from([0.0, 0.0537]),
         "impact": st.sampled_from([0.0, 0.00713]),
         "participation": st.sampled_from([0.0, 0.0, 0.0317]),
-        "stop_cost_pct": st.sampled_from([0.0, 0.2]),
         "stop": st.sampled_from([0.7, 1.5, 9.0, 9.0]),
         "trail": st.sampled_from([0.3, 1.25]),
         "shares": st.sampled_from(SHARES),
@@ -73,6 +72,8 @@ RULES = st.fixed_dictionaries(
         "signal_bars": st.integers(0, 4),
     }
 )
+COSTS = st.tuples(st.sampled_from([0.0, 0.00031719, 0.0021]), st.sampled_from([0.0, 0.2]), st.sampled_from([0.0, 0.013]))
+"""Of one market: slippage, what a stop costs in % of notional, and an hour of holding."""
 SETTINGS = st.builds(
     Setting,
     seed=st.integers(0, 10**9),
@@ -88,6 +89,7 @@ SETTINGS = st.builds(
     geared=st.sampled_from([False, False, True]),
     min_notional=st.sampled_from([0.0, 5.0, 100.0]),
     liquidation_fee=st.sampled_from([0.0, 0.0125]),
+    costs=st.tuples(*[COSTS] * 4),
     rules=RULES,
 )
 
@@ -102,7 +104,8 @@ def draw(setting: Setting) -> Drawn:
     entries = kernel.entries_of(bars, side, bars.rows["close"] * rng.uniform(0.003, 0.02, n), rng.random(n))
     tiers = () if setting.spot else (NARROW_TIERS if setting.geared else TIERS)
     spec = kernel.Spec(setting.step, setting.tick, setting.min_notional, 20, 0.0002, 0.0005, setting.liquidation_fee, tiers)
-    return Drawn(series, bars, entries, [spec] * setting.symbols, rules_of(setting))
+    own = [spec._replace(**dict(zip(spec._fields[-3:], each, strict=True))) for each in setting.costs]
+    return Drawn(series, bars, entries, own[: setting.symbols], rules_of(setting))
 
 
 def rules_of(setting: Setting) -> kernel.Rules:
@@ -161,7 +164,8 @@ def tell(drawn: Drawn) -> Oracle:
     specs = [
         plain(
             step=spec.step_size, tick=spec.tick, least=spec.min_notional, max_leverage=spec.max_leverage, maker=spec.maker, taker=spec.taker,
-            liquidation_fee=spec.liquidation_fee, tiers=[tuple(map(exact, tier)) for tier in spec.tiers],
+            liquidation_fee=spec.liquidation_fee, slippage=spec.slippage, stop_cost_pct=spec.stop_cost_pct, hold_cost_pct=spec.hold_cost_pct,
+            tiers=[tuple(map(exact, tier)) for tier in spec.tiers],
         )
         for spec in drawn.specs
     ]  # fmt: skip

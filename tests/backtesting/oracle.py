@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 from types import SimpleNamespace
 
-DAY_MS = 86_400_000
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 SLACK = Decimal("1e-9")
 NARROW, HAIR = Decimal("1e-11"), Decimal("2e-15")
 ZERO, ONE, HUNDRED = Decimal(0), Decimal(1), Decimal(100)
@@ -233,7 +233,8 @@ class Oracle:
             if away == 0:
                 return ZERO, 1
             cap = max(1, min(cap, int(self.floor_exactly(1 / (away + Decimal("0.01"))))))
-            notional = worth * rules.risk_pct / HUNDRED / (away + rules.stop_cost_pct / HUNDRED)
+            cost = spec.stop_cost_pct + spec.hold_cost_pct * rules.max_hold_ms / HOUR_MS
+            notional = worth * rules.risk_pct / HUNDRED / (away + cost / HUNDRED)
         else:
             notional = worth * rules.notional_pct / HUNDRED
         qty = self.whole(min(notional, margin * cap) / price / spec.step, ROUND_FLOOR) * spec.step
@@ -256,20 +257,22 @@ class Oracle:
         total = ZERO
         for other in self.places.values():
             rho = self.correlation(symbol, other.symbol, before)
+            share = ONE if rho is None else max(ZERO, side * other.side * rho)
             notional = other.left * other.mark if other.is_open else other.qty * other.limit
-            total += max(ZERO, side * other.side * rho) * notional
+            total += share * notional
         return total
 
     def correlation(self, a, b, before):
+        """None where it cannot be known."""
         length = self.rules.correlation_bars
         one, two = ([ms for ms in self.stamps[symbol] if ms <= before][-length - 1 :] for symbol in (a, b))
         if len(one) <= length or len(two) <= length or one[-1] != two[-1] or one[0] != two[0] or length < 2:
-            return ONE
+            return None
         x, y = (self.returns(symbol, stamps) for symbol, stamps in ((a, one), (b, two)))
         mean_x, mean_y = sum(x) / length, sum(y) / length
         both = sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True))
         squares = sum((p - mean_x) ** 2 for p in x) * sum((q - mean_y) ** 2 for q in y)
-        return both / squares.sqrt() if squares > 0 else ONE
+        return both / squares.sqrt() if squares > 0 else None
 
     def returns(self, symbol, stamps):
         closes = [self.markets[symbol][ms].close for ms in stamps]
@@ -277,9 +280,9 @@ class Oracle:
 
     # Fills.
 
-    def slippage(self, bar, notional):
+    def slippage(self, symbol, bar, notional):
         rules = self.rules
-        rate = rules.slippage + rules.slippage_range * (bar.high - bar.low) / bar.open
+        rate = self.specs[symbol].slippage + rules.slippage_range * (bar.high - bar.low) / bar.open
         if rules.impact > 0:
             turnover = bar.volume * bar.close
             rate += rules.impact * (notional / turnover).sqrt() if turnover > 0 else Decimal("0.1")
@@ -287,7 +290,7 @@ class Oracle:
 
     def fill(self, place, now, bar, price, *, takes):
         spec, side = self.specs[place.symbol], place.side
-        rate = self.slippage(bar, place.qty * price) if takes else ZERO
+        rate = self.slippage(place.symbol, bar, place.qty * price) if takes else ZERO
         paid = price
         if takes:
             paid = price * (1 + side * rate)
@@ -341,7 +344,7 @@ class Oracle:
         elif reason == "liquidation":
             fee = spec.taker + spec.liquidation_fee
         else:
-            rate = self.slippage(bar, qty * price)
+            rate = self.slippage(place.symbol, bar, qty * price)
             got = price * (1 - side * rate)
             if rate > 0:
                 place.slipped += side * (price - self.to_tick(got, spec.tick)) * qty

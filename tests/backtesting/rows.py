@@ -59,7 +59,7 @@ def make_finished(user: User | None, model: ModelVersion, *, figures: dict | Non
         "model": {"version": model.version, "scope": model.scope, "oos_start": SPAN["start"]},
         "provenance": "simulated",
         "label": "SIMULATED MARKET",
-        "costs": {"maker_bps": 2.0, "taker_bps": 5.0, "slippage_bps": 3.0, "funding_bps_per_hour": 1.0},
+        "costs": [{"symbols": [BTC], "maker_bps": 2.0, "taker_bps": 5.0, "slippage_bps": 3.0, "funding_bps_per_hour": 1.0}],
         "metrics": metrics,
         "notes": ["Out of sample: the model has never seen this span."],
         "checks": [{"name": "Sample size", "verdict": "warn", "detail": "few trades"}],

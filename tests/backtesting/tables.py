@@ -54,7 +54,7 @@ def make_specs(
 def make_rules(**changes):
     """2 % of 1,000 at risk; in units the stop is 2 away, the targets 2, 4 and 6, the trail 1.5."""
     values = {
-        "capital": 1000.0, "slippage": 0.0, "stop_cost_pct": 0.0, "stop": 2.0, "tp1": 2.0, "tp2": 4.0, "tp3": 6.0, "trail": 1.5,
+        "capital": 1000.0, "stop": 2.0, "tp1": 2.0, "tp2": 4.0, "tp3": 6.0, "trail": 1.5,
         "max_hold_ms": 48 * 3_600_000, "bar_ms": BAR_MS, "signal_bars": 4,
     }  # fmt: skip
     return kernel.Rules(**{**values, **changes})

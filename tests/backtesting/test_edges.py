@@ -40,7 +40,7 @@ def test_it_prints_json_with_span_and_sample(champion):
     assert found["label"] == "SIMULATED MARKET"
     assert found["sample"]["symbols"] == [BTC, ETH]
     assert {"hit_rate_tp1", "sharpe", "fees"} <= found["metrics"].keys()
-    assert (found["model"]["version"], found["costs"]["taker_bps"]) == (champion.version, 5.0)
+    assert (found["model"]["version"], found["costs"][0]["taker_bps"]) == (champion.version, 5.0)
     assert "Infinity" not in json.dumps(found)
     assert "NaN" not in json.dumps(found)
 

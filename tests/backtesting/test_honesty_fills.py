@@ -68,11 +68,12 @@ def test_a_run_on_a_kinder_path_is_judged_by_the_pessimistic_one():
 
 
 def test_funding_and_slippage_are_dearer_too():
-    done = scene(QUIET, QUIET, QUIET, rules=RULES._replace(slippage=0.0005))
+    free = SPEC._replace(taker=0.0, slippage=0.0005)
+    done = scene(QUIET, QUIET, QUIET, spec=free)
     bars = done.bars
     due = np.zeros(1, bars.due.dtype).view(np.recarray)
     due["price"], due["rate"], due["row"] = 100.0, 0.001, 2
-    done = simulated(bars._replace(due=due), done.entries, [SPEC._replace(taker=0.0)], done.rules)
+    done = simulated(bars._replace(due=due), done.entries, [free], done.rules)
     # Slippage: 0.05 % of 100 is paid when it comes and when it goes, on 10 coins; funding: 0.1 % of 1,000.
     assert [again(done).costs[times].net for times in (1, 2, 3)] == pytest.approx([-2.0, -4.0, -6.0], abs=1e-6)
     assert float(due["rate"][0]) == 0.001

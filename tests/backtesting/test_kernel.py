@@ -32,7 +32,7 @@ def test_it_fills_at_the_next_open_and_takes_the_ladder():
 
 def test_it_pays_fees_by_liquidity_and_slips_only_what_takes():
     bars = make_bars([FLAT, (100.0, 102.5, 99.9, 102.0), (102.0, 102.1, 97.0, 97.5)])
-    result = run(bars, {0: LONG}, specs=make_specs(), rules=make_rules(slippage=0.0003))
+    result = run(bars, {0: LONG}, specs=make_specs(slippage=0.0003))
     entry = 100 * 1.0003
     stop = max(102.5 - 1.5, entry)  # trailed from the high of the TP1 bar
     left = stop * (1 - 0.0003)

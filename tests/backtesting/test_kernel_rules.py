@@ -20,10 +20,10 @@ def reasons(result):
 def test_it_never_pays_more_than_a_limit_that_the_open_has_reached():
     """The limit is 99.8; the market opens at 99.7 and 0.2 % of slippage would make it 99.8994."""
     bars = make_bars([FLAT, (99.7, 100.5, 99.5, 100.0)])
-    result = run(bars, {0: LONG}, specs=make_specs(), rules=make_rules(limit_offset=0.2, slippage=0.002))
+    result = run(bars, {0: LONG}, specs=make_specs(slippage=0.002), rules=make_rules(limit_offset=0.2))
     assert result.trades.entry.tolist() == pytest.approx([99.8])
     assert result.trades.slippage[0] == pytest.approx(result.trades.qty[0] * (0.1 + 100 * 0.002))
-    cheap = run(bars, {0: SHORT}, specs=make_specs(), rules=make_rules(limit_offset=-0.2, slippage=0.0005))
+    cheap = run(bars, {0: SHORT}, specs=make_specs(slippage=0.0005), rules=make_rules(limit_offset=-0.2))
     assert cheap.trades.entry.tolist() == pytest.approx([99.7 * 0.9995])  # no limit: to market
 
 
@@ -101,6 +101,27 @@ def test_it_limits_what_moves_together_by_what_is_still_open():
         result = run(bars, entries, rules=make_rules(max_joint_pct=most, max_margin_pct=60.0))
         assert result.refused == refused
         assert result.trades.symbol.shape[0] == 2 - len(refused)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_correlation_that_is_not_known_counts_the_whole_notional_whichever_the_sides(side):
+    """Three bars are no correlation over 2,880: 1,000 beside 1,000 is twice the equity, the second a hedge or not."""
+    bars = kernel.join([make_series([FLAT] * 3), make_series([FLAT] * 3)])
+    for most, refused in ((201.0, {}), (199.0, {"correlation": 1})):
+        result = run(bars, {0: LONG, 4: side}, rules=make_rules(max_joint_pct=most, max_margin_pct=60.0))
+        assert result.refused == refused
+
+
+def test_each_symbol_slips_and_is_sized_by_its_own_costs():
+    """2 % of 1,000 at risk over a stop 2 % away: 1,000 without costs, 500 where a losing round trip costs 1.5 % and an hour of 50 another 0.01 %."""
+    bars = kernel.join([make_series([FLAT] * 3), make_series([FLAT] * 3)])
+    cheap = make_specs(**FREE)[0]
+    dear = cheap._replace(slippage=0.001, stop_cost_pct=1.5, hold_cost_pct=0.01)
+    rules = make_rules(max_margin_pct=60.0, max_hold_ms=50 * 3_600_000)
+    trades = run(bars, {0: LONG, 3: LONG}, specs=[cheap, dear], rules=rules).trades
+    assert trades.entry.tolist() == pytest.approx([100.0, 100.1])
+    assert trades.qty.tolist() == pytest.approx([10.0, 5.0])
+    assert trades.slippage.tolist() == pytest.approx([0.0, 5.0 * (0.1 + 0.1)])
 
 
 def test_it_calls_ambiguous_only_what_it_had_to_assume():

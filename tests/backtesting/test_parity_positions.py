@@ -50,7 +50,7 @@ def told_by_the_kernel(market, frame, funding, side, unit) -> kernel.Result:
     wanted[1] = side
     item = Prepared(market, frame, funding, Candidates(wanted, *[nothing] * 7), np.full(n, unit), {})
     plan = PlanConfig(stop_atr=STOP, tp1_atr=TARGETS[0], tp2_atr=TARGETS[1], tp3_atr=TARGETS[2], trail_atr=TRAIL)
-    rules = arrays.rules(CAPITAL, profiles.profile("medium"), plan, market.costs)
+    rules = arrays.rules(CAPITAL, profiles.profile("medium"), plan)
     return kernel.simulate(*arrays.merge([item]), arrays.specs([market]), rules)
 
 

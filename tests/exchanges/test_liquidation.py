@@ -50,12 +50,12 @@ def test_it_is_where_the_margin_left_is_what_must_be_kept(liquidation_price, sid
         ([100, 110, 99, 108.9], [100, 120, 96, 76.8], 0.5),
         ([100, 110, 99, 108.9], [50, 55, 49.5, 54.45], 1.0),  # the same returns at another price
         ([100, 110, 99, 108.9], [100, 90, 99, 89.1], -1.0),
-        ([100, 110, 99, 108.9], [7, 7, 7, 7], 1.0),  # what does not move says nothing
-        ([100, 110], [100, 90], 1.0),  # nor does a single step
+        ([100, 110, 99, 108.9], [7, 7, 7, 7], np.nan),  # what does not move says nothing
+        ([100, 110], [100, 90], np.nan),  # nor does a single step
     ],
 )
 def test_it_correlates_the_returns_of_two_series(correlation, a, b, expected):
-    assert correlation(np.array(a, float), np.array(b, float)) == pytest.approx(expected)
+    assert correlation(np.array(a, float), np.array(b, float)) == pytest.approx(expected, nan_ok=True)
 
 
 prices = st.lists(st.tuples(st.floats(1, 200), st.floats(1, 200)), min_size=4, max_size=60)
@@ -66,7 +66,7 @@ def test_it_is_the_textbooks_correlation(rows):
     a, b = (np.array(column) for column in zip(*rows, strict=True))
     x, y = a[1:] / a[:-1] - 1, b[1:] / b[:-1] - 1
     found = correlation(a, b)
-    assert -1 - 1e-9 <= found <= 1 + 1e-9
+    assert np.isnan(found) or -1 - 1e-9 <= found <= 1 + 1e-9
     if x.std() > 1e-6 and y.std() > 1e-6:
         assert found == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-6)
 
@@ -75,3 +75,8 @@ def test_it_is_the_textbooks_correlation(rows):
 def test_it_counts_what_moves_together_and_lets_no_hedge_free_anything(joint_share):
     assert joint_share(1, 1, 0.8) == joint_share(-1, -1, 0.8) == joint_share(1, -1, -0.8) == 0.8
     assert joint_share(1, -1, 0.8) == joint_share(1, 1, -0.8) == 0.0
+
+
+@both(joint_share)
+def test_what_is_not_known_counts_whole_whichever_the_sides(joint_share):
+    assert [joint_share(*sides, np.nan) for sides in ((1, 1), (1, -1), (-1, 1), (-1, -1))] == [1.0] * 4

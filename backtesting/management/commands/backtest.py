@@ -113,7 +113,8 @@ class Command(BaseCommand):
         refused = ", ".join(f"{word} {count}" for word, count in found["sample"]["refused"].items()) or "none"
         console.print(f"{found['sample']['bars']} bars; without a candidate: {judged}")
         console.print(f"{found['sample']['candidates']} candidates, {found['sample']['signals']} signals; not entered: {refused}")
-        console.print("Costs: " + ", ".join(f"{name} {value:g}" for name, value in found["costs"].items()))
+        for sentence in wording.charged(found["costs"]):
+            console.print(f"Costs: {sentence}")
         simulated = [*(wording.unusual(run.engine) or [("Engine", "usual settings")]), *wording.plan(run.params)]
         console.print("Simulated with: " + "; ".join(f"{label}: {value}" for label, value in simulated))
         table = Table("figure", "value", "95 % interval", "n")
