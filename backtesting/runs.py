@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from reprlib import repr as repr_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -194,7 +195,7 @@ def capital_of(value: Any) -> Decimal:
     try:
         money = Decimal(str(value))
     except InvalidOperation:
-        raise NotRunnable(f"capital: {value!r} is not a number; give an amount like 100", field="capital") from None
+        raise NotRunnable(f"capital: {repr_(value)} is not a number; give an amount like 100", field="capital") from None
     if not money.is_finite() or not 0 < money <= MOST_CAPITAL:
         raise NotRunnable(f"capital: must be more than 0 and at most {MOST_CAPITAL:,}, not {value}", field="capital")
     if money != money.quantize(Decimal("0.01")):

@@ -1,14 +1,17 @@
 """The REST API's root: every router, and the one table from failures to replies."""
 
+import json
 from typing import Any
 
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_replace
+from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from ninja import NinjaAPI, Schema, Status
+from ninja.errors import ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.security import django_auth
@@ -21,6 +24,7 @@ from exchanges.api_markets import router as markets
 from signals.api import router as signals
 from signals.api_training import router as training
 from traderai import health
+from traderai.lib import refusals
 from traderai.lib.errors import UserError
 from traderai.lib.room import OutOfRoom, is_out_of_room
 
@@ -33,6 +37,7 @@ REFUSALS = {
     "401": "Nobody is signed in.",
     "403": "Not for this user, or the CSRF token is missing.",
     "404": "There is no such thing, or it is somebody else's.",
+    "413": "The body is too large.",
     "422": "A value cannot be used: `detail` says why, `field` which.",
 }
 
@@ -40,7 +45,7 @@ REFUSALS = {
 class Refusal(Schema):
     """What every operation answers when it refuses; nothing has changed then."""
 
-    detail: str | list[dict[str, Any]]
+    detail: str
     field: str | None = None
 
 
@@ -89,6 +94,23 @@ def get_health(request: HttpRequest) -> Status[health.Health]:
 @api.exception_handler(UserError)
 def user_error(request: HttpRequest, error: UserError) -> HttpResponse:
     return api.create_response(request, {"detail": error.message, "field": error.field}, status=422)
+
+
+@api.exception_handler(ValidationError)
+def schema_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """A value that the operation's schema does not take, said as a service would say it. Places begin with their source; a body's go on with its parameter."""
+    source = error.errors[0]["loc"][0]
+    sent: Any = request.GET.dict()
+    if source == "body":
+        sent = json.loads(request.body) if request.body else None
+    start = 2 if source == "body" else 1
+    refused = refusals.told([{**found, "loc": found["loc"][start:]} for found in error.errors if found["loc"][0] == source], sent)
+    return api.create_response(request, {"detail": refused.sentence, "field": refused.field or source}, status=422)
+
+
+@api.exception_handler(RequestDataTooBig)
+def too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return api.create_response(request, {"detail": "The body is too large; no request needs more than 1 MB."}, status=413)
 
 
 @api.exception_handler(RedisError)

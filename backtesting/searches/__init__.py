@@ -5,6 +5,7 @@ Nothing here imports numba or Optuna: the web process starts searches, a worker 
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from reprlib import repr as repr_
 from typing import Any
 
 from django.conf import settings
@@ -191,12 +192,12 @@ def _wanted(space: Space, method: str, trials: int | None) -> int:
 
 def _choice(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
-        raise NotSearchable(f"{name}: {value!r} is unknown; use one of {', '.join(known)}", field=name)
+        raise NotSearchable(f"{name}: {repr_(value)} is unknown; use one of {', '.join(known)}", field=name)
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise NotSearchable(f"{name}: must be a whole number from {least} to {most:,}, not {value!r}", field=name)
+        raise NotSearchable(f"{name}: must be a whole number from {least} to {most:,}, not {repr_(value)}", field=name)
     return value
 
 

@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 from difflib import get_close_matches
+from reprlib import repr as repr_
 
 from django.conf import settings
 
@@ -11,6 +12,8 @@ from exchanges.venues import registry
 from traderai.lib.errors import UserError
 
 FINEST_STEP = Decimal("0.00000001")
+LONGEST = 40
+"""Characters of a symbol that can be stored."""
 
 
 class UnknownSymbol(UserError):
@@ -31,7 +34,7 @@ def find_market(symbol: str, *, venue: str | None = None, field: str = "symbol")
         return market
     find_venue(slug)
     known = sorted(Market.objects.filter(venue__slug=slug).values_list("symbol", flat=True))
-    raise UnknownSymbol(f"{field}: {symbol!r} is not listed on {slug}; {_advice(symbol, known)}", field=field)
+    raise UnknownSymbol(f"{field}: {repr_(symbol)} is not listed on {slug}; {_advice(symbol, known)}", field=field)
 
 
 def find_venue(slug: str) -> Venue:
@@ -39,7 +42,7 @@ def find_venue(slug: str) -> Venue:
     venue = Venue.objects.filter(slug=slug).first() if slug.isprintable() else None
     if venue is None:
         known = ", ".join(Venue.objects.order_by("slug").values_list("slug", flat=True))
-        raise UnknownVenue(f"venue: {slug!r} is not known; use one of {known}", field="venue")
+        raise UnknownVenue(f"venue: {repr_(slug)} is not known; use one of {known}", field="venue")
     return venue
 
 
@@ -55,10 +58,10 @@ def add_market(symbol: str, *, venue: str | None = None) -> Market:
         and quote.isalnum()
         and symbol == symbol.upper()
         and settle in ("", quote)
-        and len(symbol) <= 40
+        and len(symbol) <= LONGEST
     ):
         raise UnknownSymbol(
-            f"symbol: {symbol!r} is not spelled like BTC/USDT (spot, or a share's AAPL/USD) or BTC/USDT:USDT (perpetual); correct it",
+            f"symbol: {repr_(symbol)} is not spelled like BTC/USDT (spot, or a share's AAPL/USD) or BTC/USDT:USDT (perpetual); correct it",
             field="symbol",
         )
     kind = registry.kind_of(found.slug, symbol)
@@ -72,7 +75,7 @@ def _advice(symbol: str, known: list[str]) -> str:
     if not known:
         return "import_candles --new-market adds it"
     plain = {_plain(name): name for name in known}
-    close = get_close_matches(_plain(symbol), plain, n=3, cutoff=0.6)
+    close = [] if len(symbol) > LONGEST else get_close_matches(_plain(symbol), plain, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(plain[name] for name in close)}?"
     return f"it has {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}; import_candles --new-market adds one"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from reprlib import repr as repr_
 
 
 class RiskProfileName(StrEnum):
@@ -39,4 +40,4 @@ def profile(name: str) -> RiskProfile:
     try:
         return PROFILES[name]
     except KeyError:
-        raise UnknownRiskProfile(f"risk_profile {name!r} is unknown: use one of {', '.join(PROFILES)}") from None
+        raise UnknownRiskProfile(f"risk_profile {repr_(name)} is unknown: use one of {', '.join(PROFILES)}") from None

@@ -6,6 +6,8 @@ Decisions are events, not states: the bar at whose close a side is decided. What
 decision where the backtest says so.
 """
 
+from reprlib import repr as repr_
+
 from signals.rules.spec import Order, Parameter, RuleStrategy, UnfitParameter, Values
 
 __all__ = ["STRATEGIES", "Order", "Parameter", "RuleStrategy", "UnfitParameter", "UnknownRule", "Values", "rule"]
@@ -71,4 +73,4 @@ def rule(slug: str) -> RuleStrategy:
     try:
         return STRATEGIES[slug]
     except KeyError:
-        raise UnknownRule(f"strategy {slug!r} is unknown: use one of {', '.join(STRATEGIES)}") from None
+        raise UnknownRule(f"strategy {repr_(slug)} is unknown: use one of {', '.join(STRATEGIES)}") from None

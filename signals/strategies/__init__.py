@@ -1,5 +1,7 @@
 """The strategy templates a trader can choose from: a short key and what it stands for."""
 
+from reprlib import repr as repr_
+
 from signals.ports import Template
 from signals.strategies import ml_ensemble
 
@@ -18,4 +20,4 @@ def template(slug: str) -> Template:
     try:
         return TEMPLATES[slug]
     except KeyError:
-        raise UnknownTemplate(f"template {slug!r} is unknown: use one of {', '.join(TEMPLATES)}") from None
+        raise UnknownTemplate(f"template {repr_(slug)} is unknown: use one of {', '.join(TEMPLATES)}") from None
