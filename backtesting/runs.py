@@ -43,6 +43,7 @@ STALE_AFTER = timedelta(minutes=3)
 CHUNK = 1000
 MOST_UNFINISHED = 10
 DAY_MS = 86_400_000
+COMPILING = "Compiling: this takes about half a minute, once on this machine"
 
 
 class NotRunnable(UserError):
@@ -279,12 +280,12 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
 
 
 def _simulate(held: Claim[BacktestRun], tell: Progress) -> None:
-    from backtesting import arrays, baselines, reporting, workload  # numba, TA-Lib: seconds that only a worker spends
+    from backtesting import arrays, baselines, kernel, reporting, workload  # numba, TA-Lib: seconds that only a worker spends
     from backtesting.honesty import again
 
     run, engine = held.row, Engine.parse(held.row.engine)
     work = workload.load(run, engine, tell)
-    tell("Simulating (the first run on a machine compiles for some seconds)", workload.LAST_SHARE)
+    tell("Simulating" if kernel.is_compiled() else COMPILING, workload.LAST_SHARE)
     bars, entries = arrays.merge(work.prepared)
     profile = profiles.profile(run.risk_profile)
     rules = arrays.rules(float(run.capital), profile, work.plan, engine, work.signal_bars)

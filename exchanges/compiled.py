@@ -15,7 +15,7 @@ from typing import Any
 from numba import config, njit
 from numba.core.caching import InTreeCacheLocator
 
-__all__ = ["UNCOUNTED", "cores", "njit"]
+__all__ = ["UNCOUNTED", "cores", "is_kept", "njit"]
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = ("exchanges", "signals", "backtesting")
@@ -41,6 +41,12 @@ def digest() -> str:
 def cores() -> int:
     """How many threads may compute here: the cores this process may use, or NUMBA_NUM_THREADS where the environment sets it."""
     return int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def is_kept(function: Any) -> bool:
+    """Whether a compiled function of today's sources is on disk; if not, its first call compiles it."""
+    folder, name = function.stats.cache_path, f"{function.py_func.__module__.rpartition('.')[2]}.{function.py_func.__qualname__}"
+    return folder is not None and any(Path(folder).glob(f"{name}-*.nbi"))
 
 
 class BySources(InTreeCacheLocator):

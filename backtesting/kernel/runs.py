@@ -27,7 +27,7 @@ from backtesting.kernel.types import (
     rules_rows,
     specs_rows,
 )
-from exchanges.compiled import cores
+from exchanges.compiled import cores, is_kept
 
 EMPTY = np.empty(0)
 EMPTY_INTS = np.empty(0, np.int64)
@@ -148,6 +148,11 @@ def simulate(bars: Bars, entries: Entries, specs: Sequence[Spec], rules: Rules) 
     columns: list[Any] = [trades[0][name][:m] for name in TRADE_ROW.names or ()]
     counts = {word: int(count) for word, count in zip(REFUSALS, refused[0], strict=False) if word and count}
     return Result(Trades(*columns), bars.times, equity, notional, float(account.balance), int(account.signals), counts)
+
+
+def is_compiled(*, for_sweeps: bool = False) -> bool:
+    """Whether this machine has compiled what `simulate`, or `sweep`, calls: if not, the first call takes half a minute longer."""
+    return is_kept(sweeping.every_nth if for_sweeps else loops.run)
 
 
 def _closes(bars: Bars, rules: Sequence[Rules]) -> F:

@@ -11,7 +11,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Q
 
-from backtesting import asked
+from backtesting import asked, kernel, runs
 from backtesting.combos import ranking, windows
 from backtesting.combos.space import Space
 from backtesting.models import Method, ParameterSearch, TrialBatch, Walk
@@ -52,7 +52,7 @@ def execute(search_id: int, *, progress: Progress | None = None) -> ParameterSea
 def _search(held: Claim[ParameterSearch], tell: Callable[..., None]) -> None:
     search = held.row
     space = asked.parse_space(search.strategy, search.space)
-    tell("Reading candles (the first search on a machine compiles for some seconds)", 0.0)
+    tell("Reading candles" if kernel.is_compiled(for_sweeps=True) else f"Reading candles. {runs.COMPILING}", 0.0)
     evaluate = work.evaluator(search, space)
     _try_all(search, space, evaluate, tell)
     tell("Judging the best", TRYING)
