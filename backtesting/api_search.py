@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from backtesting import searches
 from backtesting.models import ParameterSearch
+from signals import rules
 
 router = Router(tags=["backtests"])
 
@@ -26,7 +27,7 @@ class RangeIn(Schema):
 class SearchIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
-    strategy: str = Field(description="sma-cross, donchian-breakout, rsi-reversion or bollinger-reversion")
+    strategy: str = Field(description=f"One of {', '.join(rules.STRATEGIES)}.")
     space: dict[str, float | RangeIn] = Field(
         description="A value or a range for each parameter; those of the plan are stop_atr, tp1_atr, tp2_atr, tp3_atr, trail_atr and hold_hours.",
         max_length=20,

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 BARS, RUNS = 140_256, 7
 GRIDS: dict[str, list[tuple[float, ...]]] = {
     "sma-cross": [(5 + round(45 * i / 24), 20 + round(180 * k / 49)) for i in range(25) for k in range(50)],
+    "macd-cross": [(fast, slow, signal) for fast in range(5, 25, 2) for slow in range(26, 76, 5) for signal in range(5, 15)],
     "donchian-breakout": [(period, margin / 40) for period in range(10, 260, 10) for margin in range(40)],
     "rsi-reversion": [(period, low, 100 - low) for period in range(2, 27) for low in range(5, 45)],
     "bollinger-reversion": [(period, width / 10) for period in range(10, 260, 10) for width in range(10, 50)],

@@ -33,6 +33,21 @@ _ALL = (
         leaf="signals.rules.sma_cross.fill",
     ),
     RuleStrategy(
+        slug="macd-cross",
+        name="MACD cross",
+        description=(
+            "Long when the difference of a fast and a slow exponential average crosses over its own average, the signal line, short when it crosses under "
+            "(G. Appel, 1979)."
+        ),
+        parameters=(
+            Parameter("fast", "Fast average", 2, 200, 2, 12, usual=(6, 20)),
+            Parameter("slow", "Slow average", 3, 500, 4, 26, usual=(20, 60)),
+            Parameter("signal", "Signal line", 2, 200, 3, 9, usual=(6, 15)),
+        ),
+        orders=(Order("fast", "slow", "the fast average must look at fewer bars than the slow one; lower it, or raise the slow one"),),
+        leaf="signals.rules.macd.fill",
+    ),
+    RuleStrategy(
         slug="donchian-breakout",
         name="Donchian breakout",
         description="Long when a close leaves the channel of the bars before it upwards, short when it leaves it downwards (R. Donchian, 1960).",

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from backtesting.models import BacktestRun
+from signals import rules
 from tests.backtesting.searched import make_finished, make_search
 from tests.signals import scenes
 from tests.signals.scenes import BTC
@@ -33,7 +34,7 @@ def form(**more):
     return facts | more
 
 
-@pytest.mark.parametrize("slug", ["sma-cross", "donchian-breakout", "rsi-reversion", "bollinger-reversion"])
+@pytest.mark.parametrize("slug", list(rules.STRATEGIES))
 def test_it_offers_every_rule_with_its_parameters(market, alice, client_for, slug):
     page = client_for(alice).get(reverse("backtests:rule_new", args=[slug]))
     assert page.status_code == 200

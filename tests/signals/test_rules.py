@@ -6,11 +6,12 @@ from statistics import fmean, pstdev
 
 import numpy as np
 import pytest
+import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals import rules
-from signals.rules import bollinger, decisions, donchian, histories, rsi, sma_cross
+from signals.rules import bollinger, decisions, donchian, histories, macd, rsi, sma_cross
 
 EQUAL = histories.EQUAL
 
@@ -70,6 +71,31 @@ def test_it_comes_back_into_the_band() -> None:
     close = [10, 10, 10, 7, 9, 12, 11]
     assert sides_of("bollinger-reversion", close, [(3, 1.0)]) == [{4: 1, 6: -1}]
     assert sides_of("bollinger-reversion", close, [(3, 1.4), (3, 1.42)]) == [{4: 1}, {}]
+
+
+def test_it_crosses_when_the_difference_of_averages_comes_over_and_under_its_own() -> None:
+    # fast (2, weight 2/3) from row 2: 10 10 12 10.67 8.22; slow (3, weight 1/2): 10 10 11.5 10.75 8.88; line: 0 0 0.5 -0.08 -0.65
+    # signal (2, weight 2/3) from row 3: 0 0.33 0.06 -0.42; line less signal: 0 0.17 -0.14 -0.24
+    assert sides_of("macd-cross", [10, 10, 10, 10, 13, 10, 7], [(2, 3, 2)]) == [{4: 1, 5: -1}]
+    assert sides_of("macd-cross", [10, 13, 10], [(2, 3, 2)]) == [{}]
+
+
+@pytest.mark.parametrize(("fast", "slow", "signal"), [(12, 26, 9), (2, 3, 2), (5, 40, 20)])
+def test_its_line_and_signal_are_those_of_ta_lib(fast, slow, signal) -> None:
+    close = 100 + np.cumsum(np.random.default_rng(9).normal(0, 1, 400))
+    known, mean, _ = talib.MACD(close, fast, slow, signal)
+    line = macd.line(close, fast, slow)
+    seen = slice(slow + signal - 2, None)
+    assert line[seen] == pytest.approx(known[seen], abs=1e-9)
+    assert macd.average(line, signal, slow - 1)[seen] == pytest.approx(mean[seen], abs=1e-9)
+    assert np.isnan(line[: slow - 1]).all()
+
+
+def test_it_sees_no_cross_of_averages_in_a_market_that_stands_still() -> None:
+    close = np.concatenate([np.full(500, 20_000.3), np.full(5_000, 20_000.4)])
+    first, *later = sides_of("macd-cross", close, [(12, 26, 9)])[0].items()
+    assert first == (500, 1)
+    assert [side for _, side in later] == [-1]  # the line comes back to 0 under its average, and both end there
 
 
 def test_it_begins_anew_after_a_price_that_is_not_a_number() -> None:
@@ -136,11 +162,35 @@ def plain_bollinger(high, low, close, period, deviations):
     return {t: -before for t, (before, now) in enumerate(pairwise(known), 1) if before and not now}
 
 
-PLAIN = {"sma-cross": plain_sma, "donchian-breakout": plain_donchian, "rsi-reversion": plain_rsi, "bollinger-reversion": plain_bollinger}
-LEAVES = {"sma-cross": sma_cross, "donchian-breakout": donchian, "rsi-reversion": rsi, "bollinger-reversion": bollinger}
+def plain_macd(high, low, close, fast, slow, signal):
+    def averages(x, period, first):
+        known = {first + period - 1: fmean(x[first : first + period])} if len(x) >= first + period else {}
+        for t in range(first + period, len(x)):
+            known[t] = known[t - 1] * (period - 1) / (period + 1) + x[t] * 2 / (period + 1)
+        return known
+
+    quick, slack = averages(close, fast, slow - fast), averages(close, slow, 0)
+    line = {t: quick[t] - slack[t] for t in slack}
+    mean = averages([line.get(t, 0.0) for t in range(len(close))], signal, slow - 1)
+    known = [
+        None if t not in mean else (0 if abs(line[t] - mean[t]) <= EQUAL * close[t] else (1 if line[t] > mean[t] else -1))
+        for t in range(len(close))
+    ]
+    return {t: now for t, (before, now) in enumerate(pairwise(known), 1) if before is not None and now and now != before}
+
+
+PLAIN = {
+    "sma-cross": plain_sma,
+    "macd-cross": plain_macd,
+    "donchian-breakout": plain_donchian,
+    "rsi-reversion": plain_rsi,
+    "bollinger-reversion": plain_bollinger,
+}
+LEAVES = {"sma-cross": sma_cross, "macd-cross": macd, "donchian-breakout": donchian, "rsi-reversion": rsi, "bollinger-reversion": bollinger}
 # Levels and widths that no tie of round prices meets exactly: there the two tellings may round to different sides.
 ROWS = {
     "sma-cross": [(2, 3), (2, 7), (3, 7), (5, 20)],
+    "macd-cross": [(2, 3, 2), (2, 7, 3), (3, 7, 5), (12, 26, 9)],
     "donchian-breakout": [(2, 0.0), (2, 0.313), (5, 0.0), (12, 0.1)],
     "rsi-reversion": [(2, 30.0123, 70.0123), (5, 20.0123, 60.0123), (5, 45.0123, 55.0123), (14, 30.0123, 70.0123)],
     "bollinger-reversion": [(3, 1.0123), (3, 1.3123), (10, 2.0123), (20, 1.0123)],
@@ -243,7 +293,7 @@ def test_it_says_which_parameter_cannot_be_used(given, field, words) -> None:
 
 
 def test_it_lists_the_strategies_it_knows() -> None:
-    with pytest.raises(rules.UnknownRule, match="sma-cross, donchian-breakout, rsi-reversion, bollinger-reversion"):
+    with pytest.raises(rules.UnknownRule, match="sma-cross, macd-cross, donchian-breakout, rsi-reversion, bollinger-reversion"):
         rules.rule("moon")
 
 
