@@ -7,8 +7,7 @@ from django.conf import settings
 from backtesting import searches
 from backtesting.combos import ranking
 from backtesting.combos.space import PLAN, known_parameters
-from backtesting.engine import OPPOSITES
-from backtesting.forms_engine import WORDS
+from backtesting.forms_engine import EngineForm
 from backtesting.models import Method, Walk
 from exchanges.models import Market
 from signals.models.strategy import RISK_CHOICES
@@ -18,7 +17,7 @@ BOUNDS = ("low", "high", "step")
 BOUND_WORDS = {"low": "from", "high": "to", "step": "step"}
 
 
-class SearchForm(forms.Form):
+class SearchForm(EngineForm):
     """What a search may vary and where. The service judges it again: the form is for a person's convenience.
 
     Every parameter has three fields, name_low, name_high and name_step; without a name_high it is fixed at name_low.
@@ -60,7 +59,6 @@ class SearchForm(forms.Form):
         max_value=searches.MOST_TRIALS,
         help_text="Only for a search that learns. Empty: 200.",
     )
-    opposite = forms.ChoiceField(label="Opposite decision", choices=[(word, WORDS[word]) for word in OPPOSITES], required=False)
     walk = forms.ChoiceField(
         label="Walk-forward test",
         choices=Walk.choices,
@@ -88,11 +86,6 @@ class SearchForm(forms.Form):
     def plan_ranges(self) -> list[dict[str, Any]]:
         return [self._row(known) for known in PLAN]
 
-    @property
-    def others(self) -> list[forms.BoundField]:
-        """All fields that are no range, in their order."""
-        return [self[name] for name in self.base_fields]
-
     def space(self) -> dict[str, Any]:
         """What the service takes, from checked fields."""
         return space_of(self.rule, self.cleaned_data)
@@ -103,9 +96,7 @@ class SearchForm(forms.Form):
         chosen = {name: self.cleaned_data[name] for name in names}
         if chosen["method"] == Method.TPE:
             chosen["trials"] = self.cleaned_data["trials"]
-        if self.cleaned_data["opposite"]:
-            chosen["engine"] = {"opposite": self.cleaned_data["opposite"]}
-        return chosen | {"start_ms": _ms(self.cleaned_data["start"]), "end_ms": _ms(self.cleaned_data["end"])}
+        return chosen | {"engine": self.engine(), "start_ms": _ms(self.cleaned_data["start"]), "end_ms": _ms(self.cleaned_data["end"])}
 
     def field_of(self, culprit: str | None) -> str | None:
         """The field that a refusal is shown at."""

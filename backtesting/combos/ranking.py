@@ -104,6 +104,19 @@ def heat_map(x: F, y: F, value: F) -> Map:
     return Map(xs, ys, best, at)
 
 
+def thinned(drawn: Map, most: int) -> Map:
+    """At most about `most` columns and rows, evenly spread, and always those of the best cells."""
+    known = np.isfinite(drawn.best)
+    rows, columns = np.nonzero(known & (drawn.best == drawn.best[known].max())) if known.any() else (np.zeros(0, int), np.zeros(0, int))
+    x, y = _spread(drawn.x.size, most, columns), _spread(drawn.y.size, most, rows)
+    return Map(drawn.x[x], drawn.y[y], drawn.best[np.ix_(y, x)], drawn.at[np.ix_(y, x)])
+
+
+def _spread(size: int, most: int, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every so many of `size` places that `most` are enough, and the first of those that are wanted anyway."""
+    return np.union1d(np.arange(0, size, max(1, -(-size // most))), wanted[:1])
+
+
 class Around(NamedTuple):
     """What differs from the best by at most one step of each parameter. share: of them with a value above the neutral one; mean: of their values."""
 

@@ -12,10 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
-from backtesting import asked, searches
+from backtesting import asked, searches, wording
 from backtesting.combos import ranking
 from backtesting.combos.space import Space, known_parameters
-from backtesting.engine import Engine
 from backtesting.forms_search import SearchForm, space_of
 from backtesting.models import ParameterSearch
 from backtesting.searches import trials
@@ -129,7 +128,7 @@ def _page(request: HttpRequest, pk: int) -> HttpResponse:
         "start": clock.from_ms(search.start_ms),
         "end": clock.from_ms(search.end_ms),
         "objective": ranking.OBJECTIVES[search.objective],
-        "unusual": Engine.parse(search.engine).unusual.items(),
+        "unusual": wording.unusual(search.engine),
         "varied": [(known_parameters(space.rule)[axis.name], axis) for axis in space.varied],
     }
     if search.status == JobStatus.DONE:
@@ -170,10 +169,17 @@ def _findings(search: ParameterSearch, space: Space) -> dict[str, Any]:
     return {
         "found": found,
         "badge": BADGES[found["verdict"]["word"]],
+        "no_deflated": _reason(found, "Too few days with a result."),
+        "no_overfit": _reason(found, "Too few days: it needs 32." if found["tried"] > 1 else "It needs two combinations."),
         "labels": [known_parameters(space.rule)[name].label for name in names],
         "top": [{**row, "chosen": [row["values"][name] for name in names], "value": row[search.objective]} for row in found["top"]],
         "walk": walk,
     }
+
+
+def _reason(found: dict[str, Any], otherwise: str) -> str:
+    """Why a figure about the best is not defined."""
+    return otherwise if found["top"] else "There is no best to judge: no combination had enough trades and a defined objective."
 
 
 def _map(request: HttpRequest, search: ParameterSearch, space: Space) -> dict[str, Any] | None:
@@ -186,10 +192,8 @@ def _map(request: HttpRequest, search: ParameterSearch, space: Space) -> dict[st
     y = y if y in names and y != x else next(name for name in names if name != x)
     tried = trials.load(search)
     value = np.where(tried.results.trades >= search.least_trades, tried.results.objective(search.objective), np.nan)
-    drawn = ranking.heat_map(tried.table[:, space.names.index(x)], tried.table[:, space.names.index(y)], value)
-    every = -(-max(drawn.x.size, drawn.y.size) // MOST_CELLS)
-    if every > 1:
-        drawn = ranking.Map(drawn.x[::every], drawn.y[::every], drawn.best[::every, ::every], drawn.at[::every, ::every])
+    whole = ranking.heat_map(tried.table[:, space.names.index(x)], tried.table[:, space.names.index(y)], value)
+    drawn = ranking.thinned(whole, MOST_CELLS)
     neutral = ranking.neutral(search.objective)
     known = drawn.best[np.isfinite(drawn.best)]
     most = float(np.abs(known - neutral).max()) if known.size else 0.0
@@ -206,7 +210,8 @@ def _map(request: HttpRequest, search: ParameterSearch, space: Space) -> dict[st
             for at, line in zip(drawn.y.tolist(), drawn.best.tolist(), strict=True)
         ],
         "has_others": len(names) > 2,
-        "every": every,
+        "shown": (drawn.x.size, drawn.y.size),
+        "whole": (whole.x.size, whole.y.size),
     }
 
 

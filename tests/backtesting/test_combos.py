@@ -170,3 +170,18 @@ def test_it_looks_at_what_is_one_step_away() -> None:
     assert ranking.around(table, value, 3) == ranking.Around(4, 0.75, pytest.approx(0.15))
     assert ranking.around(table, value + 1.0, 3, neutral=1.0).share == 0.75
     assert ranking.around(table[:1], value[:1], 0) == ranking.Around(0, None, None)
+
+
+def test_it_thins_a_map_without_losing_the_best() -> None:
+    """100 columns and 7 rows; every third column would leave out column 50, where the best is."""
+    x, y = (axis.ravel().astype(float) for axis in np.meshgrid(np.arange(100), np.arange(7)))
+    value = -np.abs(x - 50) - np.abs(y - 5)
+    whole = ranking.heat_map(x, y, value)
+    drawn = ranking.thinned(whole, 40)
+    assert drawn.x.tolist() == sorted({*range(0, 100, 3), 50})
+    assert drawn.y.tolist() == list(range(7))
+    assert drawn.best.max() == 0.0
+    assert drawn.best.shape == drawn.at.shape == (7, 35)
+    assert ranking.thinned(ranking.heat_map(x, y, np.full(700, np.nan)), 40).best.shape == (7, 34)
+    few = ranking.heat_map(x[:3], y[:3], value[:3])
+    assert ranking.thinned(few, 40).x.tolist() == [0.0, 1.0, 2.0]

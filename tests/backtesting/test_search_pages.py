@@ -3,17 +3,23 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from django.urls import reverse
 
+from backtesting.combos import space
+from backtesting.engine import Engine
+from backtesting.forms_engine import LABELS
 from backtesting.models import ParameterSearch, TrialBatch
-from tests.backtesting.searched import GRID, make_finished, make_search
+from backtesting.searches import trials
+from tests.backtesting.searched import GRID, make_finished, make_results, make_search
 from tests.signals import scenes
 from tests.signals.scenes import BTC
 
 pytestmark = pytest.mark.django_db
 POLL = {"HX-Request": "true"}
 NEW = reverse("backtests:search_new")
+RULE = reverse("backtests:rule_new", args=["sma-cross"])
 
 
 def words(reply) -> str:
@@ -48,6 +54,8 @@ def test_it_offers_each_strategy_with_its_usual_ranges(market, alice, client_for
     page = client_for(alice).get(NEW)
     assert 'name="fast_low" value="5"' in page.content.decode()
     assert "90 combinations" in words(page)  # 10 x 10 less the 10 that do not go together
+    offered, of_a_run = (set(re.findall(r'name="(\w+)"', each.content.decode())) for each in (page, client_for(alice).get(RULE)))
+    assert set(LABELS) <= offered & of_a_run
     page = client_for(alice).get(f"{NEW}?strategy=rsi-reversion")
     assert 'name="oversold_high" value="40"' in page.content.decode()
     assert client_for(alice).get(f"{NEW}?strategy=moon").status_code == 200
@@ -74,10 +82,12 @@ def test_it_counts_while_the_form_is_changed(alice, client_for, query, text):
 
 
 def test_it_starts_a_search(market, alice, client_for):
-    reply = client_for(alice).post(NEW, form(opposite="reverse"))
+    settings = {"opposite": "reverse", "path": "adaptive", "sizing": "notional", "notional_pct": "25", "participation_pct": "10"}
+    reply = client_for(alice).post(NEW, form(**settings))
     search = ParameterSearch.objects.get()
-    assert search.engine["opposite"] == "reverse"
-    assert "Simulated with opposite reverse" in words(client_for(alice).get(detail(search)))
+    assert search.engine == Engine.parse(settings).to_json()
+    told = words(client_for(alice).get(detail(search)))
+    assert "Simulated with: path inside a bar adaptive: the side nearer to the open first, opposite decision closes the position" in told
     assert (reply.status_code, reply["Location"]) == (302, detail(search))
     assert (search.user, search.wanted, search.method, float(search.capital)) == (alice, 9, "grid", 1000.0)
     assert search.space["fast"] == {"low": 4, "high": 12, "step": 4}
@@ -95,6 +105,9 @@ def test_it_starts_a_search(market, alice, client_for):
         ({"capital": "0"}, "Enter at least 1"),
         ({"symbols": []}, "Choose at least one market"),
         ({"method": "tpe", "trials": "5"}, "greater than or equal to 10"),
+        ({"notional_pct": "5000"}, "give a number from 0.1 to 1000"),
+        ({"impact": "x"}, "Give a number"),
+        ({"detail": "1m"}, "None of the chosen markets has 1m candles"),
         ({"start": "2031-01-01"}, "no 15m candles in this span"),
     ],
 )
@@ -138,7 +151,14 @@ def test_it_shows_a_search_without_a_walk_forward_test_and_without_a_best(alice,
     assert "Every figure comes from bars that the best was chosen on" in words(client_for(alice).get(detail(search)))
     search.result |= {"top": [], "deflated": None, "overfit": None, "around": None, "eligible": 0}
     search.save()
-    assert "No best" in words(client_for(alice).get(detail(search)))
+    page = words(client_for(alice).get(detail(search)))
+    assert "No best" in page
+    assert page.count("not defined There is no best to judge: no combination had enough trades and a defined objective.") == 2
+    search.result |= {"top": make_finished(alice, walk=False).result["top"]}
+    search.save()
+    page = words(client_for(alice).get(detail(search)))
+    assert "not defined Too few days with a result." in page
+    assert "not defined Too few days: it needs 32." in page
 
 
 def test_it_maps_the_parameters_that_were_asked_for(alice, client_for):
@@ -149,6 +169,24 @@ def test_it_maps_the_parameters_that_were_asked_for(alice, client_for):
     turned = words(client_for(alice).get(detail(search) + "?x=slow&y=fast"))
     assert "5 1.00 2.00 10 3.00 4.00 best 15 -2.00 0.50" in turned
     assert client_for(alice).get(detail(search) + "?x=moon&y=moon").status_code == 200
+
+
+def test_it_says_that_a_wide_map_is_thinned_and_shows_the_best(alice, client_for):
+    wide = {"fast": {"low": 2, "high": 98, "step": 1}, "slow": {"low": 100, "high": 120, "step": 20}}
+    found = space.parse("sma-cross", wide)
+    table = found.combinations()
+    net = -np.abs(table[:, 0] - 51)
+    search = make_finished(alice)
+    search.space = found.to_json()
+    search.save()
+    TrialBatch.objects.filter(search=search).delete()
+    trials.batch(search, 0, table, make_results(net)).save()
+    page = words(client_for(alice).get(detail(search)))
+    assert "97 columns and 2 rows are too many to read: 34 and 2 of them are shown, the best one's among them." in page.replace(
+        "&#x27;", "'"
+    )
+    assert page.count(" best ") >= 1
+    assert "0.00 best" in page
 
 
 def test_it_lists_my_searches_alone(alice, bob, client_for):
