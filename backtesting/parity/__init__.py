@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.conf import settings
+from django.db.models import QuerySet
 
 from backtesting.parity import record as records
 from backtesting.parity import telling
 from backtesting.parity.causes import TITLES, UNEXPLAINED, Difference, Tellings, entry_error_bps, explain
-from backtesting.parity.telling import Told, bar_length
+from backtesting.parity.legs import bar_length
+from backtesting.parity.telling import Told
 from exchanges import candles
 from exchanges import funding as funding_rule
 from exchanges.models import Market, OrderEvent, Position, TradingAccount
@@ -18,7 +20,10 @@ from exchanges.order_states import OrderState
 from exchanges.ports import CandleFrame, FundingFrame
 from traderai.lib import clock
 
-__all__ = ["MOST", "TITLES", "UNEXPLAINED", "Difference", "Line", "Summary", "Told", "as_json", "compared", "refusals", "summary", "totals"]
+__all__ = [
+    "ALIKE", "MOST", "TITLES", "UNEXPLAINED", "Difference", "Line", "Summary", "Told", "as_json", "compared", "lines_of", "refusals", "summary", "totals",
+]  # fmt: skip
+ALIKE = 5e-4
 MOST = 200
 """Positions that one report compares, the newest of the window."""
 
@@ -37,6 +42,18 @@ class Line(NamedTuple):
     @property
     def is_same(self) -> bool:
         return not self.differences
+
+    @property
+    def is_unexplained(self) -> bool:
+        return any(each.cause == UNEXPLAINED for each in self.differences)
+
+    @property
+    def goes_alike(self) -> bool:
+        """The same exits in the same bars, and a net result within ALIKE of the notional: what a trader calls the same trade."""
+        if self.simulated is None:
+            return False
+        ways = [[(leg.reason, leg.at_ms // bar_length()) for leg in told.legs] for told in (self.booked, self.simulated)]
+        return ways[0] == ways[1] and abs(self.difference) <= ALIKE * float(self.position.qty_opened) * self.booked.entry
 
     @property
     def difference(self) -> float:
@@ -60,8 +77,13 @@ class Summary(NamedTuple):
 
 
 def compared(accounts: Iterable[TradingAccount], start_ms: int, end_ms: int) -> tuple[list[Line], int]:
-    """Positions opened in start_ms <= time < end_ms, newest first, MOST at most; and how many of these were left out."""
+    """Positions opened in start_ms <= time < end_ms, the unexplained first, then the newest, MOST at most; and how many were left out."""
     rows = Position.objects.filter(account__in=accounts, opened_at__gte=clock.from_ms(start_ms), opened_at__lt=clock.from_ms(end_ms))
+    return lines_of(rows)
+
+
+def lines_of(rows: QuerySet[Position]) -> tuple[list[Line], int]:
+    """As `compared`, of these positions."""
     found = (
         rows.select_related("market__venue", "account").prefetch_related("orders", "fills", "ledger").order_by("-opened_at", "-pk")[:MOST]
     )
@@ -69,7 +91,7 @@ def compared(accounts: Iterable[TradingAccount], start_ms: int, end_ms: int) -> 
     histories = _histories(positions)
     lines = [_compare(position, *histories[position.market_id]) for position in positions]
     kept = [line for line in lines if line is not None]
-    return sorted(kept, key=lambda line: not _is_unexplained(line)), len(lines) - len(kept)
+    return sorted(kept, key=lambda line: not line.is_unexplained), len(lines) - len(kept)
 
 
 def totals(lines: Sequence[Line], left_out: int = 0) -> Summary:
@@ -82,7 +104,7 @@ def totals(lines: Sequence[Line], left_out: int = 0) -> Summary:
     return Summary(
         len(lines),
         sum(line.is_same for line in lines),
-        sum(map(_is_unexplained, lines)),
+        sum(line.is_unexplained for line in lines),
         left_out,
         float(errors.mean()) if errors.size else None,
         float(np.percentile(np.abs(errors), 95)) if errors.size else None,
@@ -122,10 +144,6 @@ def refusals(accounts: Iterable[TradingAccount], start_ms: int, end_ms: int) -> 
     span = {"order__created_at__gte": clock.from_ms(start_ms), "order__created_at__lt": clock.from_ms(end_ms)}
     events = OrderEvent.objects.filter(order__account__in=accounts, order__state=OrderState.DENIED, move="submit", **span)
     return dict(Counter(detail.get("code", "unknown") for detail in events.values_list("detail", flat=True)).most_common())
-
-
-def _is_unexplained(line: Line) -> bool:
-    return any(each.cause == UNEXPLAINED for each in line.differences)
 
 
 def _histories(positions: Sequence[Position]) -> dict[int, tuple[CandleFrame, FundingFrame]]:

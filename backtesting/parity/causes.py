@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtesting.parity.record import LEVELS, Money, Recorded
-from backtesting.parity.telling import Told, bar_length
+from backtesting.parity.legs import bar_length, unlike
+from backtesting.parity.record import CENT, LEVELS, Money, Recorded
+from backtesting.parity.telling import Told
 from exchanges import precision
 from exchanges.ports import CandleFrame
 from traderai.lib import clock
@@ -34,8 +35,6 @@ TITLES = {
 }
 """In the order in which the report shows them."""
 LATE_MS = 1_000
-CENT = 1e-6
-"""Money under which two sums are the same, in quote currency."""
 WORDS = {
     "no_bar": "the bar after the decision is not stored",
     "deviation": "today's next bar opens more than 5 % from the decision's close",
@@ -66,7 +65,7 @@ class Tellings(NamedTuple):
 
 def explain(record: Recorded, seen: Tellings) -> list[Difference]:
     """All differences, the unexplained first. A remainder under a tick is left to ROUNDING."""
-    found = [*_of_money(seen.money), *_of_exits(record, seen), *_of_entry(record, seen)]
+    found = [*_of_money(seen.money, seen.booked), *_of_exits(record, seen), *_of_entry(record, seen)]
     simulated = 0.0 if isinstance(seen.simulated, str) else seen.simulated.net
     rest = seen.booked.net - simulated - sum(each.money for each in found)
     if found and abs(rest) > CENT:
@@ -79,17 +78,16 @@ def entry_error_bps(record: Recorded, simulated: Told) -> float:
     return (float(record.position.entry_price) / simulated.entry - 1.0) * record.position.sign * 1e4
 
 
-def _of_money(money: Money) -> list[Difference]:
+def _of_money(money: Money, booked: Told) -> list[Difference]:
     found = []
     if money.boundaries:
         payments = f"{money.boundaries} funding payment{'s' if money.boundaries != 1 else ''}"
-        found.append(
-            Difference(
-                FUNDING, f"{payments} would be of another rate today: the rate was stored or changed after it was paid.", -money.funding
-            )
-        )
-    if abs(money.fees) > CENT:
-        found.append(Difference(FEES, "The fees were booked at rates that are not the market's of today.", money.fees))
+        sums = f"{booked.funding:+.4g} was booked, today's rates ask for {booked.funding + money.funding:+.4g}"
+        sentence = f"{payments} would be of another rate today: the rate was stored or changed after it was paid. In all {sums}."
+        found.append(Difference(FUNDING, sentence, -money.funding))
+    if money.charged:
+        fills = "; ".join(f"{reason} {paid:.4g} for {today:.4g}" for reason, paid, today in money.charged)
+        found.append(Difference(FEES, f"The fees were booked at rates that are not the market's of today: {fills}.", money.fees))
     return found
 
 
@@ -135,29 +133,32 @@ def _span(ms: int) -> str:
 
 
 def _of_exits(record: Recorded, seen: Tellings) -> list[Difference]:
-    """What stays between the recorded entry told again and what was booked, without funding and fees."""
+    """What stays between the recorded entry told again and what was booked, without funding and fees: leg by leg."""
     retold, booked, tick = seen.retold, seen.booked, float(record.market.tick_size)
     money = booked.net + seen.money.funding - seen.money.fees - retold.net
-    is_same = (retold.left_ms, retold.reason, retold.tps) == (booked.left_ms, booked.reason, booked.tps)
-    if is_same and abs(retold.exit - booked.exit) <= tick * 0.5:
+    legs = unlike(retold.legs, booked.legs, record.market)
+    if not legs:
         return (
             [Difference(UNEXPLAINED, "Entry and exits are the same, and the money is not.", money)]
             if abs(money) > tick * float(record.position.qty_opened) + CENT
             else []
         )
-    would = f"the plan leaves by {_reason(retold)} at {_moment(retold.left_ms)}, {retold.exit:.10g} on average"
+    where = f"Today's plan differs in {len(legs)} exit{'s' if len(legs) != 1 else ''}: {'; '.join(legs)}."
     if booked.reason in ("manual", "flatten"):
         cause, who = (HAND, "by hand") if booked.reason == "manual" else (KILL, "by the kill switch")
-        return [Difference(cause, f"Closed {who} at {_moment(booked.left_ms)}, {booked.exit:.10g} on average; {would}.", money)]
+        return [Difference(cause, f"Closed {who} at {_moment(booked.left_ms)}, {booked.exit:.10g} on average. {where}", money)]
+    if _is_same_way(seen) and record.position.account.environment != "paper":
+        return [Difference(EXIT_PRICE, f"Left the same way in the same bars, at other prices. {where}", money)]
     evidence = _candles_changed(record, seen)
     if evidence:
-        return [Difference(CANDLES, f"{evidence} Today {would}.", money)]
-    if is_same and record.position.account.environment != "paper":
-        return [Difference(EXIT_PRICE, f"Left by {_reason(booked)} in the same bar at {booked.exit:.10g} on average; {would}.", money)]
-    sentence = (
-        f"Left by {_reason(booked)} at {_moment(booked.left_ms)}, {booked.exit:.10g} on average; today {would}. Nothing stored says why."
-    )
-    return [Difference(UNEXPLAINED, sentence, money)]
+        return [Difference(CANDLES, f"{evidence} {where}", money)]
+    return [Difference(UNEXPLAINED, f"{where} Nothing stored says why.", money)]
+
+
+def _is_same_way(seen: Tellings) -> bool:
+    """The same exits in the same bars."""
+    ways = [[(leg.reason, leg.at_ms // bar_length()) for leg in told.legs] for told in (seen.retold, seen.booked)]
+    return ways[0] == ways[1]
 
 
 def _candles_changed(record: Recorded, seen: Tellings) -> str:
@@ -206,12 +207,6 @@ def _other_best_price(record: Recorded, frame: CandleFrame, inside: np.ndarray) 
     if passed > best + tick or best > reached + tick:
         return f"The best price it followed is {abs(best):.10g}; in today's bars that is {abs(passed if passed > best else reached):.10g}."
     return ""
-
-
-def _reason(told: Told) -> str:
-    return {"end_of_data": "nothing yet, valued", "time": "its deadline", "trail": "the trailing stop", "stop": "the stop"}.get(
-        told.reason, told.reason.upper()
-    )
 
 
 def _moment(ms: int) -> str:

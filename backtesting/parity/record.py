@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtesting.parity.telling import Told, Wanted, bar_length
+from backtesting.parity.legs import END_OF_DATA, Leg, bar_length, merged
+from backtesting.parity.telling import Told, Wanted
 from exchanges import funding as funding_rule
 from exchanges import precision
 from exchanges.models import Fill, LedgerEntry, LedgerKind, Market, Order, Position
 from exchanges.ports import DEFAULT_SHARES, CandleFrame, FundingFrame
 from traderai.lib import clock
 
+CENT = 1e-6
+"""Money under which two sums are the same, in quote currency."""
 LEVELS = ("stop", "tp1", "tp2", "tp3")
 SAME_RATE = 0.02
 """A payment that differs by less was of the same rate, on a bar whose open has been corrected."""
@@ -37,11 +40,13 @@ class Recorded(NamedTuple):
 
 
 class Money(NamedTuple):
-    """What today's rates make of what was recorded, less what was booked, in quote currency; `boundaries` are the funding payments that differ."""
+    """What today's rates make of what was recorded, less what was booked, in quote currency; `boundaries` are the funding payments that differ,
+    `charged` the fills of another fee: their reason, the fee booked and today's."""
 
     funding: float
     fees: float
     boundaries: int
+    charged: list[tuple[str, float, float]]
 
 
 def read(position: Position) -> Recorded | None:
@@ -88,13 +93,16 @@ def told(record: Recorded, last_close: float) -> Told:
     """What was booked. What is open is valued as if it left at `last_close`, with slippage and a taker's fee, as the simulation's end does."""
     position, costs = record.position, record.market.costs
     value = sum(float(fill.qty * fill.price) for fill in record.exits)
+    legs = [Leg(fill.reason, clock.to_ms(fill.at), float(fill.qty), float(fill.price), float(fill.fee)) for fill in record.exits]
     fees, gross, left_ms = float(position.fees), float(position.realised_pnl), position.last_bar_ms
     if position.is_open:
         raw = costs.slipped(last_close, buys=not position.is_long)
         price = precision.to_tick(precision.exact(raw), record.market.tick_size)
+        fee = float(position.qty * price) * costs.fee_rate(maker=False)
+        legs.append(Leg(END_OF_DATA, left_ms, float(position.qty), float(price), fee))
         value += float(position.qty * price)
         gross += float((price - position.entry_price) * position.qty) * position.sign
-        fees += float(position.qty * price) * costs.fee_rate(maker=False)
+        fees += fee
     elif position.closed_at is not None:
         left_ms = clock.to_ms(position.closed_at) // bar_length() * bar_length()
     return Told(
@@ -103,10 +111,11 @@ def told(record: Recorded, last_close: float) -> Told:
         float(position.entry_price),
         value / float(position.qty_opened),
         position.tps_hit,
-        "end_of_data" if position.is_open else position.exit_reason,
+        END_OF_DATA if position.is_open else position.exit_reason,
         fees,
         float(position.funding),
         gross - fees + float(position.funding),
+        merged(legs),
     )
 
 
@@ -116,9 +125,14 @@ def revalued(record: Recorded, frame: CandleFrame, funding: FundingFrame) -> Mon
     paid = {entry.reference: float(entry.amount) for entry in record.payments}
     differing = [name for name in owed.keys() | paid.keys() if not np.isclose(owed.get(name, np.nan), paid.get(name, np.nan), SAME_RATE)]
     costs = record.market.costs
-    fees = sum(float(fill.qty * fill.price) * costs.fee_rate(maker=fill.liquidity == "maker") - float(fill.fee) for fill in record.fills)
+    fees = [
+        (fill.reason, float(fill.fee), float(fill.qty * fill.price) * costs.fee_rate(maker=fill.liquidity == "maker"))
+        for fill in record.fills
+    ]
+    charged = [fee for fee in fees if abs(fee[2] - fee[1]) > CENT]
     boundaries = len({name.split(":")[2] for name in differing})
-    return Money(sum(owed.values()) - float(record.position.funding) if boundaries else 0.0, fees, boundaries)
+    owed_now = sum(owed.values()) - float(record.position.funding) if boundaries else 0.0
+    return Money(owed_now, sum(today - booked for _, booked, today in fees), boundaries, charged)
 
 
 def _owed(record: Recorded, frame: CandleFrame, funding: FundingFrame) -> dict[str, float]:

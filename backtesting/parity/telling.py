@@ -3,14 +3,16 @@
 from typing import NamedTuple
 
 import numpy as np
-from django.conf import settings
 from numpy.typing import NDArray
 
 from backtesting import arrays, kernel
+from backtesting.kernel.books import to_tick
+from backtesting.parity import legs
+from backtesting.parity.legs import Leg, bar_length
 from exchanges import exits
+from exchanges.exits import ExitPlan
 from exchanges.models import Market
 from exchanges.ports import CandleFrame, FundingFrame
-from exchanges.timeframes import TIMEFRAME_MS
 
 ENOUGH_PCT = 1e9
 """A limit of the account that nothing reaches: the recorded order passed the gate already."""
@@ -38,7 +40,7 @@ class Wanted(NamedTuple):
 
 class Told(NamedTuple):
     """What became of it: opens of the bars it was entered and left in, mean exit price by quantity, targets hit, the last exit's reason,
-    money in quote currency; net is after fees (paid: positive) and funding (received: positive)."""
+    money in quote currency; net is after fees (paid: positive) and funding (received: positive). legs: its exits one by one."""
 
     entered_ms: int
     left_ms: int
@@ -49,11 +51,7 @@ class Told(NamedTuple):
     fees: float
     funding: float
     net: float
-
-
-def bar_length() -> int:
-    """Of a bar that positions are managed on, in ms."""
-    return TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    legs: tuple[Leg, ...]
 
 
 def simulate(market: Market, frame: CandleFrame, funding: FundingFrame, wanted: Wanted) -> Told | str:
@@ -68,7 +66,10 @@ def simulate(market: Market, frame: CandleFrame, funding: FundingFrame, wanted: 
     result = kernel.simulate(bars, kernel.entries_of(bars, side, np.ones(len(frame))), [_spec(market)], _rules(market, wanted))
     if not result.trades.pnl.shape[0]:
         return next(iter(result.refused), "no_bar")
-    return _told(result.trades, frame.timestamp)
+    trades = result.trades
+    entered = frame.slice(int(trades.entered[0]), len(frame))
+    told = legs.walked(market, entered, _exit_plan(market, wanted, float(trades.entry[0])), float(trades.qty[0]))
+    return _told(trades, frame.timestamp, told)
 
 
 def entered_at(frame: CandleFrame, wanted: Wanted, paid: float, slippage: float) -> tuple[CandleFrame, Wanted]:
@@ -124,7 +125,14 @@ def _rules(market: Market, wanted: Wanted) -> kernel.Rules:
     )
 
 
-def _told(trades: kernel.Trades, opens: NDArray[np.int64]) -> Told:
+def _exit_plan(market: Market, wanted: Wanted, entry: float) -> ExitPlan:
+    """As the kernel carries a position that was entered at `entry`."""
+    stop, tp1, tp2, tp3 = (float(to_tick(price, float(market.tick_size))) for price in (wanted.stop, wanted.tp1, wanted.tp2, wanted.tp3))
+    liquidation = legs.liquidation(market, wanted.side, entry, wanted.qty, wanted.leverage)
+    return ExitPlan(wanted.side, entry, stop, tp1, tp2, tp3, *wanted.shares, wanted.trail, liquidation, wanted.deadline_ms)
+
+
+def _told(trades: kernel.Trades, opens: NDArray[np.int64], exits_: tuple[Leg, ...]) -> Told:
     return Told(
         int(opens[trades.entered[0]]),
         int(opens[trades.left[0]]),
@@ -135,4 +143,5 @@ def _told(trades: kernel.Trades, opens: NDArray[np.int64]) -> Told:
         float(trades.fees[0]),
         float(trades.funding[0]),
         float(trades.pnl[0]),
+        legs.merged(exits_),
     )

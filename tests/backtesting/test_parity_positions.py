@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from backtesting import arrays, kernel
+from backtesting import arrays, kernel, parity
 from backtesting.preparation import Candidates, Prepared
 from exchanges import candles, execution, exits, paper_accounts, positions
 from exchanges.models import Fill, LedgerEntry, Position
@@ -113,3 +113,7 @@ def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed):
     assert float(account.balance) == pytest.approx(result.balance, abs=last_units)
     paid = LedgerEntry.objects.filter(kind="funding")
     assert paid.exists() == (symbol != "SOL/USDT" and position.funding != 0)
+    (line,), _ = parity.compared([account], START_MS, int(frame.timestamp[-1]))
+    assert line.is_same, line.differences
+    assert [leg[:2] for leg in line.simulated.legs] == [(fill.reason, clock.to_ms(fill.at)) for fill in sold.order_by("pk")]
+    assert sum(leg.qty * leg.price for leg in line.simulated.legs) == pytest.approx(trades.exit[0] * trades.qty[0], rel=1e-12)
