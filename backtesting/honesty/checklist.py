@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtesting import arrays, metrics
-from backtesting.honesty import costs, deciding, fills, repeating, series, statistics, timing, training
+from backtesting.honesty import costs, deciding, fills, lived, repeating, series, statistics, timing, training
 from backtesting.honesty.again import Again, Simulation
 from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, said
 from backtesting.models import BacktestRun, LookaheadCheck, ParameterSearch
+from backtesting.parity.beside import Traded
 from backtesting.workload import Workload
 from exchanges.compiled import cores
 from exchanges.exits import END_OF_DATA
@@ -71,6 +72,7 @@ def _all(case: Case) -> Iterator[Check]:
     yield training.language_models()
     yield from statistics.of(case.found, independent=case.independent)
     yield from repeating.answers(case.configuration, case.data_hash)
+    yield _lived(case)
 
 
 # --- what a decision knew
@@ -133,6 +135,18 @@ def _funding(case: Case) -> Check:
     perpetual = [item for item in case.work.prepared if not item.market.is_cash]
     unknown = sum(int((arrays.funding_due(item.market, item.frame, item.funding).cost > 0.0).sum()) for item in perpetual)
     return costs.funding(unknown, sum(len(item.frame) * TIMEFRAME_MS[case.run.timeframe] // HOUR_MS for item in perpetual))
+
+
+def _lived(case: Case) -> Check:
+    """The trades of the run beside its owner's positions."""
+    trades, bars = case.done.result.trades, case.done.bars
+    columns = (trades.symbol, trades.side, bars.timestamp[trades.decided], trades.qty, trades.pnl)
+    rows = [
+        Traded(case.work.markets[symbol].symbol, "long" if side > 0 else "short", decided_ms, qty, pnl)
+        for symbol, side, decided_ms, qty, pnl in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    times = case.done.result.times
+    return lived.answer(case.run, rows, int(times[0]), int(times[-1]) + TIMEFRAME_MS[case.run.timeframe])
 
 
 def _training(case: Case) -> Iterator[Check]:

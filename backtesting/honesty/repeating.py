@@ -1,11 +1,11 @@
-"""Points 22, 23 and 24: whether the run can be repeated, whether live trading came out alike, and who checks the checker."""
+"""Points 22 and 24: whether the run can be repeated, and who checks the checker."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backtesting.honesty.sayings import PASS, POINTS, SKIP, WARN, Check, said
 
-REPEATABLE, PARITY, CHECKER = 22, 23, 24
+REPEATABLE, CHECKER = 22, 24
 SUITES = ("tests/signals/test_leaks.py", "tests/backtesting/test_lookahead.py", "tests/backtesting/test_deciding.py")
 """Planted cheats, each of which has to be caught, and clean strategies, which have to pass."""
 
@@ -24,13 +24,6 @@ def answers(configuration: Mapping[str, Any], data_hash: str) -> Iterator[Check]
         REPEATABLE, POINTS[REPEATABLE], PASS if committed else WARN, data_hash[:8],
         f"data {data_hash}, {len(configuration['data'])} series; {code}; seed {configuration['seed']}; \"Run exactly again\" compares every trade",
     )  # fmt: skip
-    yield said(
-        PARITY,
-        POINTS[PARITY],
-        SKIP,
-        "",
-        "not looked at here, because a run keeps no fills: what became of your own paper and live positions is in the parity report, beside the list of backtests",
-    )
     yield said(
         CHECKER, POINTS[CHECKER], SKIP, f"{len(SUITES)}",
         f"planted cheats are caught and clean strategies pass in {', '.join(SUITES)}, which belong to the code; whether they were run on this version, {version}, no run can tell",
