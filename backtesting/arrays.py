@@ -29,12 +29,18 @@ def with_extras(item: Prepared, detail: str) -> Prepared:
     frame, bar_ms = item.frame, TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     if not len(frame):
         return item
-    start_ms, end_ms = int(frame.timestamp[0]), int(frame.timestamp[-1]) + bar_ms
-    marks = None
-    if not item.market.is_cash:
-        marks = candles.read(item.market, settings.BASE_TIMEFRAME, start_ms=start_ms, end_ms=end_ms, price=candles.MARK)
-    details = candles.read(item.market, detail, start_ms=start_ms, end_ms=end_ms) if detail else None
-    return item._replace(marks=marks, details=details)
+    details = (
+        candles.read(item.market, detail, start_ms=int(frame.timestamp[0]), end_ms=int(frame.timestamp[-1]) + bar_ms) if detail else None
+    )
+    return item._replace(marks=marks_of(item.market, frame), details=details)
+
+
+def marks_of(market: Market, frame: CandleFrame) -> CandleFrame | None:
+    """The mark prices of these bars' span; None of a market that has none, or without bars."""
+    if market.is_cash or not len(frame):
+        return None
+    end_ms = int(frame.timestamp[-1]) + TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    return candles.read(market, settings.BASE_TIMEFRAME, start_ms=int(frame.timestamp[0]), end_ms=end_ms, price=candles.MARK)
 
 
 def merge(prepared: Sequence[Prepared]) -> tuple[kernel.Bars, kernel.Entries]:
@@ -51,13 +57,14 @@ def series(
     market: Market, frame: CandleFrame, funding: FundingFrame, marks: CandleFrame | None = None, details: CandleFrame | None = None
 ) -> kernel.Series:
     """One symbol's bars as the kernel takes them, with what funding falls due with each."""
-    due = funding_due(market, frame, funding)
-    paying = funding_rule.paying_bar(due.timestamp, frame.timestamp, TIMEFRAME_MS[settings.BASE_TIMEFRAME])
+    due, bar_ms = funding_due(market, frame, funding), TIMEFRAME_MS[settings.BASE_TIMEFRAME]
+    paying = funding_rule.paying_bar(due.timestamp, frame.timestamp, bar_ms)
     paid = paying < len(frame)
     row = paying[paid]
+    price = frame.open[row] if marks is None else funding_rule.prices(due.timestamp[paid], marks, frame.open[row], bar_ms)
     return kernel.Series(
         frame.timestamp, frame.open, frame.high, frame.low, frame.close, frame.volume,
-        due_row=row, due_price=frame.open[row], due_rate=due.rate[paid], due_cost=due.cost[paid],
+        due_row=row, due_price=price, due_rate=due.rate[paid], due_cost=due.cost[paid],
         **_mark_columns(frame, marks), **_detail_columns(frame, details),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from exchanges.ports import FundingFrame
+from exchanges.ports import CandleFrame, FundingFrame
 
 HOUR_MS = 3_600_000
 LONGEST_INTERVAL_MS = 8 * HOUR_MS
@@ -74,6 +74,19 @@ def expected(stored: FundingFrame, at: NDArray[np.int64], *, hourly_cost: float)
 def paying_bar(timestamp: NDArray[np.int64], opens: NDArray[np.int64], bar_ms: int) -> NDArray[np.int64]:
     """For each time the index of the bar it is paid with: the one it lies in, else the next one; len(opens) when there is none."""
     return np.searchsorted(opens, timestamp - bar_ms, side="right")
+
+
+def prices(at: NDArray[np.int64], marks: CandleFrame, otherwise: NDArray[np.float64], bar_ms: int) -> NDArray[np.float64]:
+    """What a coin counts as worth at each of the times `at`: the open of the mark price's bar that it lies in, which is the mark price at a
+    boundary that begins a bar; `otherwise`, of the length of `at`, where no such bar is stored.
+
+    A position pays quantity x mark price x rate (Binance, Introduction to Binance Futures Funding Rates; OKX and Bybit reckon alike).
+    """
+    opens = marks.timestamp
+    if not opens.shape[0]:
+        return otherwise
+    row = np.maximum(np.searchsorted(opens, at, side="right") - 1, 0)
+    return np.where((at >= opens[row]) & (at - opens[row] < bar_ms), marks.open[row], otherwise)
 
 
 def by_bar(owed: Due, opens: NDArray[np.int64], bar_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

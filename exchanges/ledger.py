@@ -6,11 +6,13 @@ Every function here works on rows whose account the caller holds locked.
 from datetime import datetime
 from decimal import Decimal
 
+import numpy as np
 from django.conf import settings
+from numpy.typing import NDArray
 
 from exchanges import candles, events, funding, precision
 from exchanges.funding import Due
-from exchanges.models import Fill, LedgerEntry, LedgerKind, Liquidity, Order, Position, PositionStatus, TradingAccount
+from exchanges.models import Fill, LedgerEntry, LedgerKind, Liquidity, Market, Order, Position, PositionStatus, TradingAccount
 from exchanges.ports import FundingFrame, VenueFill
 from traderai.lib import clock
 from traderai.lib.events import send_after_commit
@@ -62,6 +64,15 @@ def funding_due(position: Position, start_ms: int, end_ms: int) -> Due:
     return funding.due(stored, start_ms=start_ms, end_ms=end_ms, hourly_cost=market.default_funding)
 
 
+def funding_prices(market: Market, due: Due, otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The price of each row of `due`: exchanges.funding's rule on the mark prices that are stored by now."""
+    if not due.timestamp.shape[0]:
+        return otherwise
+    bar_ms, start_ms, end_ms = candles.length_ms(settings.BASE_TIMEFRAME), int(due.timestamp[0]), int(due.timestamp[-1]) + 1
+    marks = candles.read(market, settings.BASE_TIMEFRAME, start_ms=start_ms - bar_ms + 1, end_ms=end_ms, price=candles.MARK)
+    return funding.prices(due.timestamp, marks, otherwise, bar_ms)
+
+
 def charge_funding(account: TradingAccount, position: Position, due: Due, row: int, price: float) -> None:
     """Pay one row of `due`, once, on what is held at that moment. The caller saves the position."""
     at_ms, is_default = int(due.timestamp[row]), bool(due.cost[row])
@@ -78,6 +89,7 @@ def charge_funding_until(account: TradingAccount, position: Position, until_ms: 
     """What fell due since the last bar that was managed: whoever leaves between two bars has held until now, and pays like anybody else."""
     market, bar_ms = position.market, candles.length_ms(settings.BASE_TIMEFRAME)
     due = funding_due(position, position.last_bar_ms + bar_ms, until_ms + 1)
-    for row, at_ms in enumerate(due.timestamp.tolist()):
-        before = candles.read(market, settings.BASE_TIMEFRAME, end_ms=at_ms, last=1)
-        charge_funding(account, position, due, row, float(before.close[-1]) if len(before) else float(position.entry_price))
+    closes = [candles.read(market, settings.BASE_TIMEFRAME, end_ms=at_ms, last=1).close for at_ms in due.timestamp.tolist()]
+    before = np.array([close[-1] if close.shape[0] else float(position.entry_price) for close in closes], np.float64)
+    for row, price in enumerate(funding_prices(market, due, before).tolist()):
+        charge_funding(account, position, due, row, price)

@@ -76,10 +76,11 @@ def catch_up(account: TradingAccount, position: Position, until_ms: int | None =
         return False
     due, plan, state = _funding(position, fresh), _plan(position), _state(position)
     paying = funding.paying_bar(due.timestamp, fresh.timestamp, bar_ms)
+    prices = ledger.funding_prices(position.market, due, fresh.open[paying])
     for row in range(len(fresh)):
         bar = fresh.slice(row, row + 1)
         for number in (paying == row).nonzero()[0].tolist():
-            ledger.charge_funding(account, position, due, number, float(bar.open[0]))
+            ledger.charge_funding(account, position, due, number, float(prices[number]))
         state = _one_bar(account, position, plan, state, bar)
         position.last_bar_ms = int(bar.timestamp[0])
         if not position.is_open:

@@ -7,7 +7,7 @@ import numpy as np
 from backtesting.parity.legs import END_OF_DATA, Leg, bar_length, merged
 from backtesting.parity.telling import Told, Wanted
 from exchanges import funding as funding_rule
-from exchanges import precision
+from exchanges import ledger, precision
 from exchanges.models import Fill, LedgerEntry, LedgerKind, Market, Order, Position
 from exchanges.ports import DEFAULT_SHARES, CandleFrame, FundingFrame
 from traderai.lib import clock
@@ -142,9 +142,10 @@ def _owed(record: Recorded, frame: CandleFrame, funding: FundingFrame) -> dict[s
     due = funding_rule.due(funding, start_ms=record.filled_ms + 1, end_ms=end_ms, hourly_cost=market.default_funding)
     paying = funding_rule.paying_bar(due.timestamp, frame.timestamp, bar_ms)
     prices = np.append(frame.open, frame.close[-1] if len(frame) else float(position.mark_price))  # of what no bar follows: the last close
+    paid_at = ledger.funding_prices(market, due, prices[paying])
     owed = {}
-    for at_ms, rate, cost, row in zip(due.timestamp.tolist(), due.rate.tolist(), due.cost.tolist(), paying.tolist(), strict=True):
+    for at_ms, rate, cost, price in zip(due.timestamp.tolist(), due.rate.tolist(), due.cost.tolist(), paid_at.tolist(), strict=True):
         gone = sum(float(fill.qty) for fill in record.exits if clock.to_ms(fill.at) < at_ms)
-        notional = (float(position.qty_opened) - gone) * float(prices[row])
+        notional = (float(position.qty_opened) - gone) * price
         owed[f"funding:{position.pk}:{at_ms}{':default' if cost else ''}"] = -notional * (position.sign * rate + cost)
     return owed

@@ -60,7 +60,8 @@ def simulate(market: Market, frame: CandleFrame, funding: FundingFrame, wanted: 
     if not len(frame) or int(frame.timestamp[0]) != wanted.first_ms:
         return "no_bar"
     frame = _with_decision(frame, wanted.reference)
-    bars = kernel.join([arrays.series(market, frame, funding)])
+    series = arrays.series(market, frame, funding, arrays.marks_of(market, frame))
+    bars = kernel.join([series._replace(mark_high=np.empty(0), mark_low=np.empty(0))])  # positions are managed on the last price
     side = np.zeros(len(frame), np.int8)
     side[0] = wanted.side
     result = kernel.simulate(bars, kernel.entries_of(bars, side, np.ones(len(frame))), [_spec(market)], _rules(market, wanted))

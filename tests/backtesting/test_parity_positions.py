@@ -44,11 +44,19 @@ def rates(rng) -> FundingFrame:
     return FundingFrame(at[kept], np.round(rng.normal(1e-4, 3e-4, 8), 8)[kept])
 
 
-def told_by_the_kernel(market, frame, funding, side, unit) -> kernel.Result:
+def marks_of(rng, frame: CandleFrame) -> CandleFrame:
+    """A mark price that opens elsewhere than the last one and goes as far: live positions are liquidated on the last price. Some bars were lost."""
+    opened = frame.low + (frame.high - frame.low) * rng.uniform(0, 1, len(frame))
+    kept = rng.random(len(frame)) > 0.2
+    columns = (frame.timestamp, opened, frame.high, frame.low, frame.close, frame.volume)
+    return CandleFrame(frame.symbol, frame.timeframe, *(column[kept] for column in columns))
+
+
+def told_by_the_kernel(market, frame, funding, side, unit, marks=None) -> kernel.Result:
     n = len(frame)
     wanted, nothing = np.zeros(n, np.int8), np.zeros(n)
     wanted[1] = side
-    item = Prepared(market, frame, funding, Candidates(wanted, *[nothing] * 7), np.full(n, unit), {})
+    item = Prepared(market, frame, funding, Candidates(wanted, *[nothing] * 7), np.full(n, unit), {}, marks)
     plan = PlanConfig(stop_atr=STOP, tp1_atr=TARGETS[0], tp2_atr=TARGETS[1], tp3_atr=TARGETS[2], trail_atr=TRAIL)
     rules = arrays.rules(CAPITAL, profiles.profile("medium"), plan)
     return kernel.simulate(*arrays.merge([item]), arrays.specs([market]), rules)
@@ -71,9 +79,10 @@ def live_through(account, market, frame, plan, side, rng) -> Position:
     return Position.objects.get()
 
 
+@pytest.mark.parametrize("has_marks", [False, True], ids=["last price", "mark price"])
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("symbol", "price"), SCENES)
-def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed):
+def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed, has_marks):
     rng = np.random.default_rng(seed)
     side = 1 if symbol == "SOL/USDT" or seed % 2 else -1
     market = candles.find_market(symbol)
@@ -87,11 +96,14 @@ def test_it_lives_through_what_the_kernel_simulates(alice, symbol, price, seed):
         candles.ingest_funding(market, funding, provenance="file")
     else:
         funding = FundingFrame(np.empty(0, np.int64), np.empty(0))
+    marks = marks_of(rng, frame) if has_marks else None
+    if marks:
+        candles.ingest(market, marks, provenance="file", price=candles.MARK)
     alice.profile.simulation_capital = Decimal(CAPITAL)
     alice.profile.save()
     account = paper_accounts.open_for(alice)
 
-    result = told_by_the_kernel(market, frame, funding, side, unit)
+    result = told_by_the_kernel(market, frame, funding, side, unit, marks)
     trades = result.trades
     position = live_through(account, market, frame, plan, side, rng)
 

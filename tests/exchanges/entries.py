@@ -12,12 +12,12 @@ START_MS = 1_735_689_600_000  # 2025-01-01T00:00Z
 BAR_MS = 900_000
 
 
-def store(market: Market, closes: list[float], start_ms: int = START_MS, provenance: str = "file") -> int:
+def store(market: Market, closes: list[float], start_ms: int = START_MS, provenance: str = "file", price: str = candles.LAST) -> int:
     """Flat bars at these closes; returns the close time of the last one."""
     close = np.array(closes, float)
     n = len(closes)
     frame = CandleFrame(market.symbol, "15m", start_ms + np.arange(n) * BAR_MS, close, close * 1.0005, close * 0.9995, close, np.ones(n))
-    candles.ingest(market, frame, provenance=provenance)
+    candles.ingest(market, frame, provenance=provenance, price=price)
     return start_ms + n * BAR_MS
 
 

@@ -112,6 +112,21 @@ def test_funding_of_the_bars_that_come_first_is_paid_once(account, market, held)
     assert books_balance(account)
 
 
+@pytest.mark.parametrize(("marks", "price"), [([], 3000), ([2950.0], 2950)])
+def test_funding_between_two_bars_is_paid_at_the_mark_price_where_it_is_stored(account, market, held, marks, price):
+    """The boundary lies in a bar that has not closed yet: the last close stands in where no mark price is known."""
+    FundingRate.objects.create(market=market, timestamp=START_MS, rate=0.0001)
+    FundingRate.objects.create(market=market, timestamp=START_MS + 2 * HOUR_MS, rate=0.0004)
+    store(market, [3000.0] * 4, start_ms=START_MS + 4 * BAR_MS)
+    if marks:
+        store(market, marks, start_ms=START_MS + 2 * HOUR_MS, price=candles.MARK)
+    say(market, 3000.0, START_MS + 8 * BAR_MS + 1)
+    execution.close_position(held, reason="manual")
+    held.refresh_from_db()
+    assert held.funding == -held.qty_opened * price * Decimal("0.0004")
+    assert books_balance(account)
+
+
 def test_a_rate_that_becomes_known_after_its_hours_were_paid_is_not_paid_again(account, market, held):
     paid = LedgerEntry.objects.filter(kind="funding").order_by("at")
     store(market, [3000.0] * 36, start_ms=START_MS + 4 * BAR_MS)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges import funding
-from exchanges.ports import FundingFrame
+from exchanges.ports import CandleFrame, FundingFrame
 
 DAY = 1_735_689_600_000  # 2025-01-01T00:00Z
 HOUR = funding.HOUR_MS
@@ -55,6 +55,17 @@ def test_it_charges_the_default_in_a_hole(boundaries, hours):
 def test_it_charges_the_default_where_nothing_is_stored_and_nothing_where_there_is_no_funding():
     assert told(stored(), 0.25, 3) == [(1, 0, COST), (2, 0, COST)]
     assert told(stored(), 0.25, 3, cost=0.0) == []
+
+
+def test_its_price_is_the_marks_open_of_the_bar_a_time_lies_in_and_the_other_where_none_is_stored():
+    """Mark bars of a quarter of an hour at 8:00 and 8:30; the boundary at 8:20 lies in one that is missing."""
+    opens, ones = np.array([DAY + 8 * HOUR, DAY + 8 * HOUR + HOUR // 2]), np.ones(2)
+    marks = CandleFrame("", "15m", opens, np.array([101.0, 102.0]), ones, ones, ones, ones)
+    at = np.array([DAY, DAY + 8 * HOUR, DAY + 8 * HOUR + HOUR // 3, DAY + 8 * HOUR + HOUR // 2 + 60_000, DAY + 16 * HOUR])
+    other = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert funding.prices(at, marks, other, HOUR // 4).tolist() == [1.0, 101.0, 3.0, 102.0, 5.0]
+    nothing = CandleFrame("", "15m", np.empty(0, np.int64), *[np.empty(0)] * 5)
+    assert funding.prices(at, nothing, other, HOUR // 4).tolist() == other.tolist()
 
 
 def test_it_includes_the_beginning_and_not_the_end():

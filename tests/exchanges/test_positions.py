@@ -35,8 +35,8 @@ def bars(market: Market, rows: list[tuple[float, float, float, float]], start_ms
     return CandleFrame(market.symbol, "15m", start_ms + np.arange(len(rows)) * BAR_MS, opened, high, low, close, np.ones(len(rows)))
 
 
-def store(market: Market, rows, start_ms: int) -> int:
-    candles.ingest(market, bars(market, rows, start_ms), provenance="file")
+def store(market: Market, rows, start_ms: int, price: str = candles.LAST) -> int:
+    candles.ingest(market, bars(market, rows, start_ms), provenance="file", price=price)
     return start_ms + len(rows) * BAR_MS
 
 
@@ -129,6 +129,19 @@ def test_it_pays_stored_funding_once_per_boundary_for_what_is_held_then(account,
     entries = list(LedgerEntry.objects.filter(kind="funding").order_by("at").values_list("amount", flat=True))
     notional = position.qty_opened * 3000
     assert entries == [-notional * Decimal("0.0004"), notional * Decimal("0.0002")]
+    assert money_is_exact(account)
+
+
+def test_it_pays_funding_at_the_mark_price_where_it_is_stored(account, market):
+    for hour in (0, 8, 16):
+        FundingRate.objects.create(market=market, timestamp=START_MS + hour * 3_600_000, rate=0.0004)
+    position, now = enter(account, market)
+    until = START_MS + 16 * 3_600_000 + BAR_MS
+    store(market, [(3000, 3001, 2999, 3000)] * ((until - now) // BAR_MS), now)
+    store(market, [(2950, 3001, 2940, 3000)], START_MS + 8 * 3_600_000, price=candles.MARK)
+    positions.on_bar(market.pk)
+    entries = list(LedgerEntry.objects.filter(kind="funding").order_by("at").values_list("amount", flat=True))
+    assert entries == [-position.qty_opened * price * Decimal("0.0004") for price in (2950, 3000)]
     assert money_is_exact(account)
 
 
