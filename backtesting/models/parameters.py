@@ -22,6 +22,12 @@ class ParameterSearchQuerySet(models.QuerySet["ParameterSearch"]):
         shared = self.for_user(search.user).filter(strategy=search.strategy, provenance=search.provenance)
         return shared.filter(start_ms__lt=search.end_ms, end_ms__gt=search.start_ms)
 
+    def walks(self) -> int:
+        """Different walk-forward tests among them: one that is asked for again with the same settings is none more."""
+        settings_ = ("space", "method", "wanted", "seed", "objective", "least_trades", "walk", "train_days", "test_days")
+        asked = self.exclude(walk=Walk.NONE)
+        return asked.values(*settings_, "venue_slug", "symbols", "risk_profile", "engine").distinct().count()
+
     def tried(self) -> int:
         """Combinations evaluated in all of them."""
         return int(self.aggregate(total=Sum("tried"))["total"] or 0)
@@ -94,7 +100,10 @@ class TrialBatch(models.Model):
     """Combinations that were evaluated together. They are kept as columns: thousands of rows would cost more than the simulations."""
 
     search = models.ForeignKey(ParameterSearch, models.CASCADE, related_name="batches")
-    number = models.PositiveIntegerField(help_text="0, 1, 2 and so on within the search.")
+    window = models.PositiveIntegerField(
+        default=0, help_text="0: on the whole span; else on the training of the window with this number, counted from 1."
+    )
+    number = models.PositiveIntegerField(help_text="0, 1, 2 and so on within the search and window.")
     params = models.JSONField(help_text="A list of values for each combination, in the order of the search's space.")
     figures = models.JSONField(
         help_text="{figure: [a value for each combination]}, of backtesting.combos.ranking.Results; null: not defined."
@@ -102,7 +111,7 @@ class TrialBatch(models.Model):
 
     class Meta:
         verbose_name_plural = "trial batches"
-        constraints = [models.UniqueConstraint(fields=["search", "number"], name="trial_batch_number_unique")]
+        constraints = [models.UniqueConstraint(fields=["search", "window", "number"], name="trial_batch_number_unique")]
 
     def __str__(self) -> str:
         return f"batch {self.number} of search {self.search_id}"

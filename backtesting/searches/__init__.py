@@ -91,7 +91,13 @@ def start(
         raise NotSearchable(f"symbols: {len(markets)} markets are more than {MOST_MARKETS}; leave some out", field="symbols")
     begins, ends = _span(markets, start_ms, end_ms)
     if walk != Walk.NONE:
-        _require_windows(found, begins, ends, train_days=train_days, test_days=test_days, walk=walk)
+        trainings = _count_windows(found, begins, ends, train_days=train_days, test_days=test_days, walk=walk)
+        if method == Method.TPE and wanted * trainings > MOST_COMBINATIONS:
+            raise NotSearchable(
+                f"trials: {wanted:,} on each of {trainings} trainings of the walk-forward test are more than {MOST_COMBINATIONS:,}; choose fewer trials "
+                "or longer windows",
+                field="trials",
+            )
     possible.check(simulated, markets, start_ms=begins, end_ms=ends)
     affordable.check(
         money,
@@ -217,10 +223,12 @@ def _span(markets: Sequence[Market], start_ms: int | None, end_ms: int | None) -
     return min(opens), max(opens) + TIMEFRAME_MS[settings.BASE_TIMEFRAME]
 
 
-def _require_windows(space: Space, start_ms: int, end_ms: int, *, train_days: int, test_days: int, walk: str) -> None:
+def _count_windows(space: Space, start_ms: int, end_ms: int, *, train_days: int, test_days: int, walk: str) -> int:
+    """How many windows the walk-forward test has. Raises NotSearchable for a span that is too short."""
     try:
-        windows.windows(
+        found = windows.windows(
             start_ms, end_ms, train_days=train_days, test_days=test_days, purge_ms=space.longest_hold_ms, is_anchored=walk == Walk.ANCHORED
         )
     except windows.TooShort as error:
         raise NotSearchable(f"train_days: {error}", field="train_days") from error
+    return len(found)

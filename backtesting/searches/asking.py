@@ -13,6 +13,8 @@ from backtesting.models import Method, ParameterSearch
 
 F = NDArray[np.float64]
 GRID_BATCH, ASKED_BATCH = 256, 32
+SEEDS_APART = 10_000
+"""Between the studies of one search: more than the trials of any of them."""
 STARTUP_TRIALS = 64
 """Trials at random before the sampler learns from them."""
 MOST_MISFITS = 50
@@ -28,7 +30,7 @@ def tables(search: ParameterSearch, space: Space, table: F, value: F) -> Generat
     if search.method == Method.GRID:
         yield from grid(space, first=table.shape[0])
     else:
-        yield from asked(search, space, table, value)
+        yield from asked(space, table, value, wanted=search.wanted, seed=search.seed)
 
 
 def grid(space: Space, *, first: int = 0) -> Generator[F, F, None]:
@@ -37,28 +39,15 @@ def grid(space: Space, *, first: int = 0) -> Generator[F, F, None]:
         yield combinations[start : start + GRID_BATCH]
 
 
-def asked(search: ParameterSearch, space: Space, table: F, value: F) -> Generator[F, F, None]:
-    """Batches that Optuna's TPE asks for. Each has a sampler of its own, seeded by the number of trials before it."""
-    while table.shape[0] < search.wanted:
-        study = _study(search.seed + table.shape[0], space, table, value)
-        batch = _ask(study, space, min(ASKED_BATCH, search.wanted - table.shape[0]))
+def asked(space: Space, table: F, value: F, *, wanted: int, seed: int) -> Generator[F, F, None]:
+    """Batches that Optuna's TPE asks for. Each has a sampler of its own, seeded by `seed` and the number of trials before it."""
+    while table.shape[0] < wanted:
+        study = _study(seed + table.shape[0], space, table, value)
+        batch = _ask(study, space, min(ASKED_BATCH, wanted - table.shape[0]))
         if not batch.shape[0]:
             return
         told = yield batch
         table, value = np.concatenate([table, batch]), np.concatenate([value, told])
-
-
-def sample(space: Space, size: int, seed: int) -> F:
-    """Combinations drawn without looking at any result, at most `size` different ones [c, p]."""
-    rng = np.random.default_rng(seed)
-    found: dict[tuple[float, ...], None] = {}
-    for _ in range(size * 20):
-        row = tuple(float(rng.choice(axis.values)) for axis in space.axes)
-        if space.fits(dict(zip(space.names, row, strict=True))):
-            found[row] = None
-        if len(found) == size:
-            break
-    return np.array(list(found), np.float64).reshape(-1, len(space.axes))
 
 
 def _study(seed: int, space: Space, table: F, value: F) -> optuna.Study:

@@ -10,6 +10,7 @@ from backtesting import metrics
 from backtesting.combos import ranking
 from backtesting.combos.ranking import Results
 from backtesting.combos.space import Space
+from backtesting.searches.counting import Counted
 from backtesting.searches.walking import Evaluate, Walked
 
 F = NDArray[np.float64]
@@ -23,18 +24,15 @@ CHART_DAYS = 2_000
 
 
 def found(space: Space, table: F, results: Results, evaluate: Evaluate, *, objective: str, least_trades: int, span: tuple[int, int], capital: float,
-          ratios: F, tried: int, searches: int) -> dict[str, Any]:  # fmt: skip
-    """The best of all trials and how much of it is luck, on the bars it was chosen on.
-
-    ratios -- daily Sharpe ratios of all `tried` combinations of all `searches` that the best competes with, this one's among them
-    """
+          counted: Counted) -> dict[str, Any]:  # fmt: skip
+    """The best of all trials and how much of it is luck, on the bars it was chosen on. counted -- what the best competes with"""
     value = results.objective(objective)
     ranked = ranking.order(value, results.trades, least_trades)
     facts: dict[str, Any] = {
         "tried": int(table.shape[0]),
         "eligible": int(ranked.size),
-        "tried_in_all": max(tried, int(table.shape[0])),
-        "searches": searches,
+        "tried_in_all": counted.total,
+        "made_of": made_of(counted),
         "top": [_row(space, table, results, value, int(number)) for number in ranked[:TOP]],
         "deflated": None,
         "overfit": None,
@@ -44,11 +42,21 @@ def found(space: Space, table: F, results: Results, evaluate: Evaluate, *, objec
         return facts
     best = int(ranked[0])
     seen = evaluate(table[best : best + 1], *span, capital)
-    believed = metrics.deflate(metrics.by_combination(seen.daily, capital)[:, 0], ratios, trials=facts["tried_in_all"])
+    believed = metrics.deflate(metrics.by_combination(seen.daily, capital)[:, 0], counted.ratios, trials=facts["tried_in_all"])
     facts["deflated"] = None if believed is None else believed._asdict()
     facts["around"] = ranking.around(table, value, best, neutral=ranking.neutral(objective))._asdict()
     facts["overfit"] = _overfit(table, evaluate, span, capital)
     return facts
+
+
+def made_of(counted: Counted) -> str:
+    """The count in words, such as "1,000 here, 12 runs by hand, 200 in 1 other search"."""
+    parts = [f"{counted.here:,} here"]
+    if counted.by_hand:
+        parts.append(f"{counted.by_hand:,} run{'s' if counted.by_hand != 1 else ''} by hand")
+    if counted.elsewhere:
+        parts.append(f"{counted.elsewhere:,} in {counted.others} other search{'es' if counted.others != 1 else ''}")
+    return ", ".join(parts)
 
 
 def _overfit(table: F, evaluate: Evaluate, span: tuple[int, int], capital: float) -> dict[str, Any] | None:
@@ -68,8 +76,8 @@ def _overfit(table: F, evaluate: Evaluate, span: tuple[int, int], capital: float
     }
 
 
-def walked(space: Space, table: F, walk: Walked, *, capital: float, walks: int) -> dict[str, Any]:
-    """The walk-forward test as it is stored. walks -- how many of them were made over this time: the result is deflated by so many tries."""
+def walked(space: Space, walk: Walked, *, capital: float, walks: int, learned: int = 0) -> dict[str, Any]:
+    """The walk-forward test as it is stored. learned -- how many combinations a search that learns tried on each training. walks -- how many of them were made over this time: the result is deflated by so many tries."""
     returns = metrics.daily_returns(walk.days, walk.equity, capital)
     believed = metrics.deflate(returns, np.zeros(0), trials=walks)
     every = max(1, math.ceil(walk.days.size / CHART_DAYS))
@@ -77,7 +85,7 @@ def walked(space: Space, table: F, walk: Walked, *, capital: float, walks: int) 
         "windows": [
             {
                 **step.window._asdict(),
-                "values": None if step.chosen < 0 else space.values(table[step.chosen]),
+                "values": None if step.chosen is None else space.values(step.chosen.tolist()),
                 "inside": _known(step.inside),
                 "inside_pct": _known(step.inside_pct),
                 "outside_pct": step.outside_pct,
@@ -86,6 +94,7 @@ def walked(space: Space, table: F, walk: Walked, *, capital: float, walks: int) 
             for step in walk.steps
         ],
         "net_pct": (float(walk.equity[-1]) / capital - 1.0) * 100.0 if walk.equity.size else 0.0,
+        "learned": learned,
         "trades": sum(step.trades for step in walk.steps),
         "sharpe": metrics.sharpe(returns),
         "fall_pct": metrics.max_drawdown_pct(walk.equity, capital),
@@ -128,7 +137,7 @@ def warnings(facts: dict[str, Any], objective: str, *, limit_pct: float) -> list
         said.append("Too few days with a result: how much of the best is luck cannot be told.")
     elif facts["deflated"]["probability"] < SURE:
         said.append(
-            f"Deflated by {facts['tried_in_all']:,} trials in {facts['searches']} search{'es' if facts['searches'] != 1 else ''}, the chance that the best has "
+            f"Deflated by {facts['tried_in_all']:,} different tries ({facts['made_of']}), the chance that the best has "
             f"any skill is {_percent(facts['deflated']['probability'])}; 95 % would be convincing."
         )
     if facts["overfit"] and facts["overfit"]["probability"] > 0.5:

@@ -19,9 +19,9 @@ class Trials(NamedTuple):
     results: Results
 
 
-def load(search: ParameterSearch) -> Trials:
-    """Everything a search has tried, in order."""
-    batches = TrialBatch.objects.filter(search=search).order_by("number").values_list("params", "figures")
+def load(search: ParameterSearch, *, window: int = 0) -> Trials:
+    """Everything a search has tried on its whole span, or on the training of a window (from 1), in order."""
+    batches = TrialBatch.objects.filter(search=search, window=window).order_by("number").values_list("params", "figures")
     tables, parts = [np.zeros((0, len(search.space)))], [_results({name: [] for name in Results._fields})]
     for params, figures in batches:
         tables.append(np.array(params, np.float64))
@@ -29,17 +29,10 @@ def load(search: ParameterSearch) -> Trials:
     return Trials(np.concatenate(tables), joined(parts))
 
 
-def batch(search: ParameterSearch, number: int, table: F, results: Results) -> TrialBatch:
+def batch(search: ParameterSearch, number: int, table: F, results: Results, *, window: int = 0) -> TrialBatch:
     """A batch to be saved."""
     figures = {name: [None if value != value else value for value in column.tolist()] for name, column in results._asdict().items()}
-    return TrialBatch(search=search, number=number, params=table.tolist(), figures=figures)
-
-
-def ratios(search: ParameterSearch) -> F:
-    """The daily Sharpe ratios of everything its best competes with (ParameterSearchQuerySet.same_chance), as far as they have one."""
-    family = ParameterSearch.objects.all().same_chance(search)
-    stored = TrialBatch.objects.filter(search__in=family).order_by("pk").values_list("figures__ratio", flat=True)
-    return np.array([ratio for column in stored for ratio in column if ratio is not None], np.float64)
+    return TrialBatch(search=search, window=window, number=number, params=table.tolist(), figures=figures)
 
 
 def _results(figures: dict[str, list[Any]]) -> Results:

@@ -4,7 +4,7 @@ import numpy as np
 
 from backtesting.combos import ranking, space, windows
 from backtesting.models import ParameterSearch
-from backtesting.searches import findings, trials, walking
+from backtesting.searches import counting, findings, trials, walking
 from tests.signals.scenes import BTC
 
 DAY = 86_400_000
@@ -56,21 +56,20 @@ def make_finished(user, net=(1.0, 2.0, 3.0, 4.0, -2.0, 0.5), *, walk=True, **mor
     span = (search.start_ms, search.end_ms)
     facts = findings.found(
         found, table, results, evaluate, objective=search.objective, least_trades=30, span=span, capital=capital,
-        ratios=results.ratio, tried=6, searches=1,
+        counted=counting.Counted(6, 0, 0, 0, results.ratio),
     )  # fmt: skip
     if walk:
         spans = windows.windows(*span, train_days=40, test_days=20, purge_ms=2 * DAY, is_anchored=False)
         walked = walking.walk(
+            lambda _, window, least: walking.Trained(table, evaluate(table, window.train_start_ms, window.train_end_ms, capital).results),
             evaluate,
-            table,
             spans,
             objective=search.objective,
             least_trades=30,
             span_ms=100 * DAY,
             capital=capital,
-            tell=lambda number: None,
         )
-    facts["walk"] = findings.walked(found, table, walked, capital=capital, walks=1) if walk else None
+    facts["walk"] = findings.walked(found, walked, capital=capital, walks=1) if walk else None
     facts["verdict"] = findings.verdict(facts["walk"])
     facts["warnings"] = findings.warnings(facts, search.objective, limit_pct=25.0)
     search.result = facts

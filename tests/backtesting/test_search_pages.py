@@ -140,7 +140,7 @@ def test_it_says_how_an_unfinished_search_stands(alice, client_for, status, text
 def test_it_shows_what_was_found(alice, client_for):
     page = words(client_for(alice).get(detail(make_finished(alice))))
     for text in (
-        "Out of sample", "Chance of any skill", "Chance of overfitting (PBO)", "Walk-forward efficiency", "6 in 1 search of this strategy",
+        "Out of sample", "Chance of any skill", "Chance of overfitting (PBO)", "Walk-forward efficiency", "6 different tries of this strategy over this time: 6 here",
         "The best in sample", "+4.00 %", "What lies around the best", "5 combinations differ from the best",
     ):  # fmt: skip
         assert text in page

@@ -151,7 +151,7 @@ def test_it_counts_what_was_tried_in_other_searches_of_the_same_time(markets, al
     running.execute(start(bob).pk)
     running.execute(start(alice, strategy="rsi-reversion", space={"period": {"low": 5, "high": 9, "step": 4}}).pk)
     third = running.execute(start(alice, symbols=[ETH]).pk)
-    assert (third.result["tried_in_all"], third.result["searches"]) == (18, 2)
+    assert (third.result["tried_in_all"], third.result["made_of"]) == (18, "9 here, 9 in 1 other search")
     assert third.result["deflated"]["trials"] == 18
     last = candles.last_open_ms(candles.find_market(BTC), "15m")
     later = start(alice, start_ms=last - 20 * 96 * 900_000)
@@ -159,6 +159,97 @@ def test_it_counts_what_was_tried_in_other_searches_of_the_same_time(markets, al
     everything = ParameterSearch.objects.all()
     assert earlier not in everything.same_chance(later)
     assert third in everything.same_chance(later)
+
+
+def run_by_hand(user, fast, **more):
+    facts = {"strategy": "sma-cross", "strategy_params": {"fast": fast, "slow": 20}, "symbols": [BTC], "capital": CAPITAL}
+    run = runs.execute(runs.start(user, **facts | {"risk_profile": "medium", "queue": False} | more).pk)
+    assert run.status == JobStatus.DONE
+    return run
+
+
+def test_it_counts_what_was_run_by_hand_once(markets, alice, bob):
+    for fast in (5, 5, 6):  # a rerun is no other try
+        run_by_hand(alice, fast)
+    run_by_hand(alice, 4)  # tried by the search itself, too
+    run_by_hand(alice, 4, risk_profile="high")
+    run_by_hand(alice, 4, engine={"opposite": "reverse"})
+    run_by_hand(bob, 7)
+    run_by_hand(alice, 5, strategy="donchian-breakout", strategy_params={"period": 20})
+    found = running.execute(start(alice, symbols=[BTC]).pk).result
+    assert (found["made_of"], found["tried_in_all"]) == ("9 here, 4 runs by hand", 13)
+    assert found["deflated"]["trials"] == 13
+    assert any("Deflated by 13 different tries (9 here, 4 runs by hand)" in said for said in found["warnings"])
+
+
+def test_it_counts_what_was_searched_before_once(markets, alice):
+    run_by_hand(alice, 5)
+    wider = running.execute(start(alice, symbols=[BTC], space={**SPACE, "fast": {"low": 4, "high": 16, "step": 4}}).pk)
+    assert wider.result["made_of"] == "12 here, 1 run by hand"
+    run_by_hand(alice, 16)  # searched already
+    again = running.execute(start(alice, symbols=[BTC]).pk)
+    assert (again.result["made_of"], again.result["tried_in_all"]) == ("9 here, 1 run by hand, 3 in 1 other search", 13)
+    both = running.execute(start(alice, symbols=[ETH, BTC]).pk)
+    assert both.result["made_of"] == "9 here, 1 run by hand, 12 in 2 other searches"
+
+
+def test_it_deflates_a_walk_forward_test_by_different_ones(markets, alice):
+    walk = {"walk": "rolling", "train_days": 15, "test_days": 10}
+    first, again, other = (start(alice, **walk), start(alice, **walk), start(alice, **walk | {"train_days": 16}))
+    assert ParameterSearch.objects.all().same_chance(first).walks() == 2
+    assert {first.pk, again.pk, other.pk} == set(ParameterSearch.objects.all().same_chance(other).values_list("pk", flat=True))
+
+
+LEARNING = {
+    "method": "tpe",
+    "trials": 40,
+    "symbols": [BTC],
+    "space": {"fast": {"low": 2, "high": 40, "step": 1}, "slow": {"low": 10, "high": 100}},
+    "walk": "rolling",
+    "train_days": 15,
+    "test_days": 12,
+    "start_ms": scenes.START_MS + 20 * 86_400_000,  # the plan's unit is known by then
+}
+
+
+def test_it_learns_anew_in_every_window(markets, alice):
+    """Each window's best comes from a study that saw its training alone: the same study on that stretch gives the same."""
+    search = running.execute(start(alice, **LEARNING).pk)
+    walk = search.result["walk"]
+    assert len(walk["windows"]) == 2
+    assert walk["learned"] == 40
+    assert (search.tried, search.result["tried_in_all"] <= 40) == (40, True)
+    assert not np.array_equal(trials.load(search, window=1).table, trials.load(search, window=2).table)
+    for number, window in enumerate(walk["windows"], 1):
+        tried = trials.load(search, window=number)
+        assert tried.table.shape[0] == 40
+        best = tried.table[np.nanargmax(tried.results.objective("sharpe"))]
+        assert (window["values"]["fast"], window["values"]["slow"]) == (best[0], best[1])
+        alone = start(alice, **LEARNING | {"walk": "none", "start_ms": window["train_start_ms"], "end_ms": window["train_end_ms"]})
+        ParameterSearch.objects.filter(pk=alone.pk).update(seed=search.seed + number * asking.SEEDS_APART)
+        assert np.array_equal(trials.load(running.execute(alone.pk)).table, tried.table)
+
+
+def test_it_goes_on_within_a_window(markets, alice):
+    whole = running.execute(start(alice, **LEARNING).pk)
+    search, told = start(alice, **LEARNING), []
+
+    def cancel(stage, share):
+        told.append((stage, share))
+        if stage == "Walk-forward, window 2 of 2, tried 32 of 40":
+            searches.cancel(search)
+
+    stopped = running.execute(search.pk, progress=cancel)
+    assert (stopped.status, stopped.result) == (JobStatus.CANCELLED, {})
+    assert trials.load(search, window=1).table.shape[0] == 40
+    assert trials.load(search, window=2).table.shape[0] in (0, 32)
+    kept = TrialBatch.objects.filter(search=search).count()
+    assert searches.resume(search)
+    done = running.execute(search.pk)
+    assert done.result["walk"] == whole.result["walk"]
+    assert TrialBatch.objects.filter(search=search).count() == 6
+    assert kept >= 4
+    assert [share for _, share in told] == sorted(share for _, share in told)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +272,11 @@ def test_it_counts_what_was_tried_in_other_searches_of_the_same_time(markets, al
         ({"trials": 50}, "trials", "a grid tries every combination"),
         ({"method": "tpe", "trials": 5}, "trials", "from 10 to 2,000"),
         ({"method": "tpe", "space": {}}, "space", "nothing is varied"),
+        (
+            {"method": "tpe", "trials": 2_000, "walk": "rolling", "train_days": 1, "test_days": 1},
+            "trials",
+            "2,000 on each of [0-9]+ trainings",
+        ),
         ({"walk": "rolling"}, "train_days", "62 days hold fewer than 2 windows of 180 days"),
         ({"engine": {"path": "lucky"}}, "path", "not known"),
         ({"start_ms": 5, "end_ms": 5}, "end", "after the start"),
@@ -234,7 +330,7 @@ def test_it_is_run_from_the_command_line(markets):
     assert (found["tried"], found["top"][0]["values"]["stop_atr"]) == (9, 2.0)
     table = StringIO()
     call_command("optimise", "sma-cross", f"--symbols={BTC}", *asked_for, stdout=table)
-    assert "18 in 2 searches" in table.getvalue()
+    assert "9 different tries over this time: 9 here" in table.getvalue()  # the first search tried the same
 
 
 @pytest.mark.parametrize(

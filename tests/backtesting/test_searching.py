@@ -1,13 +1,11 @@
 """What a search asks, how it walks forward and what it says, on made-up results: no candles, no database."""
 
-from itertools import count
-
 import numpy as np
 import pytest
 
 from backtesting.combos import space, windows
 from backtesting.models import ParameterSearch
-from backtesting.searches import asking, findings, walking
+from backtesting.searches import asking, counting, findings, walking
 from tests.backtesting.searched import DAY, GRID, evaluated, make_results
 
 # --- asking
@@ -59,17 +57,12 @@ def test_it_asks_after_a_crash_what_it_would_have_asked() -> None:
     assert np.array_equal(again, whole)
 
 
-def test_it_draws_a_sample_that_knows_no_result() -> None:
-    _, found = make_learning(1)
-    drawn = asking.sample(found, 50, seed=1)
-    assert np.unique(drawn, axis=0).shape == (50, 8)
-    assert (drawn[:, 0] < drawn[:, 1]).all()
-    assert np.array_equal(drawn, asking.sample(found, 50, seed=1))
-    small = space.parse("sma-cross", GRID)
-    assert asking.sample(small, 100, seed=1).shape[0] == 6
-
-
 # --- walk-forward
+
+
+def whole(evaluate, table, capital=100.0):
+    """The training of a grid: every combination on its bars."""
+    return lambda _, window, least: walking.Trained(table, evaluate(table, window.train_start_ms, window.train_end_ms, capital).results)
 
 
 def test_it_trades_what_was_best_before_and_nothing_else() -> None:
@@ -83,28 +76,18 @@ def test_it_trades_what_was_best_before_and_nothing_else() -> None:
         sign = np.where(table[:, 0] == 7, turn, -turn)
         return evaluated(10.0 * sign, start_ms=start_ms, days=(end_ms - start_ms) // DAY, capital=capital)
 
-    told = count()
-    found = walking.walk(
-        evaluate,
-        np.array([[7.0], [8.0]]),
-        spans,
-        objective="net_profit",
-        least_trades=30,
-        span_ms=100 * DAY,
-        capital=100.0,
-        tell=lambda n: next(told),
-    )
-    assert [(step.chosen, step.inside_pct, round(step.outside_pct, 6)) for step in found.steps] == [
-        (0, 10, -10),
-        (1, 10, -10),
-        (0, 10, -10),
-        (1, 10, -10),
+    train = whole(evaluate, np.array([[7.0], [8.0]]))
+    found = walking.walk(train, evaluate, spans, objective="net_profit", least_trades=30, span_ms=100 * DAY, capital=100.0)
+    assert [(step.chosen[0], step.inside_pct, round(step.outside_pct, 6)) for step in found.steps] == [
+        (7, 10, -10),
+        (8, 10, -10),
+        (7, 10, -10),
+        (8, 10, -10),
     ]
     assert asked[:4] == [([7.0, 8.0], 0, 20, 100.0), ([7.0], 20, 40, 100.0), ([7.0, 8.0], 20, 40, 100.0), ([8.0], 40, 60, 90.0)]
     assert found.equity[-1] == pytest.approx(100 * 0.9**4)
     assert found.days.tolist() == [DAY * day for day in range(20, 100)]
     assert found.efficiency == pytest.approx(-1.0)
-    assert next(told) == 4
 
 
 def test_it_trades_nothing_when_nothing_had_enough_trades() -> None:
@@ -113,11 +96,10 @@ def test_it_trades_nothing_when_nothing_had_enough_trades() -> None:
     def evaluate(table, start_ms, end_ms, capital):
         return evaluated([10.0], trades=[9 if end_ms <= 40 * DAY else 40], start_ms=start_ms, days=20, capital=capital)
 
-    found = walking.walk(
-        evaluate, np.array([[7.0]]), spans, objective="sharpe", least_trades=40, span_ms=80 * DAY, capital=100.0, tell=lambda number: None
-    )
+    train = whole(evaluate, np.array([[7.0]]))
+    found = walking.walk(train, evaluate, spans, objective="sharpe", least_trades=40, span_ms=80 * DAY, capital=100.0)
     # a training of 20 days is asked for 10 trades, one of 40 days for 20, one of 60 for 30
-    assert [(step.chosen, step.trades) for step in found.steps] == [(-1, 0), (-1, 0), (0, 40)]
+    assert [(step.chosen is None, step.trades) for step in found.steps] == [(True, 0), (True, 0), (False, 40)]
     assert found.equity[-1] == pytest.approx(110.0)
     assert found.days.tolist() == [DAY * day for day in range(20, 80)]
     assert found.equity[:40].tolist() == [100.0] * 40
@@ -126,7 +108,7 @@ def test_it_trades_nothing_when_nothing_had_enough_trades() -> None:
 # --- findings
 
 
-def judge(net, *, trades=None, tried=0, searches=1, least_trades=30):
+def judge(net, *, trades=None, others=0, least_trades=30):
     found = space.parse("sma-cross", GRID)
     table = found.combinations()
     net = np.array(net, float)
@@ -136,7 +118,7 @@ def judge(net, *, trades=None, tried=0, searches=1, least_trades=30):
 
     return findings.found(
         found, table, make_results(net, trades=trades), evaluate, objective="net_profit", least_trades=least_trades, span=(0, 64 * DAY),
-        capital=100.0, ratios=net / 100.0, tried=tried, searches=searches,
+        capital=100.0, counted=counting.Counted(6, 0, others, 2, net / 100.0),
     )  # fmt: skip
 
 
@@ -156,9 +138,22 @@ def test_it_names_the_best_that_has_enough_trades() -> None:
 
 
 def test_it_believes_less_of_the_best_when_more_was_tried() -> None:
-    once, thrice = (judge([1.0, 2.0, 3.0, 4.0, 2.0, -1.0], tried=tried, searches=n)["deflated"] for tried, n in ((6, 1), (1_000, 3)))
+    once, thrice = (judge([1.0, 2.0, 3.0, 4.0, 2.0, -1.0], others=others)["deflated"] for others in (0, 994))
     assert (once["trials"], thrice["trials"]) == (6, 1_000)
     assert thrice["probability"] < once["probability"]
+
+
+@pytest.mark.parametrize(
+    ("counted", "words"),
+    [
+        ((1_000, 0, 0, 0), "1,000 here"),
+        ((1_000, 12, 200, 1), "1,000 here, 12 runs by hand, 200 in 1 other search"),
+        ((9, 1, 2_000, 2), "9 here, 1 run by hand, 2,000 in 2 other searches"),
+        ((9, 0, 0, 1), "9 here"),
+    ],
+)
+def test_it_says_what_the_count_is_made_of(counted, words) -> None:
+    assert findings.made_of(counting.Counted(*counted, np.zeros(0))) == words
 
 
 def test_it_says_that_there_is_no_best() -> None:

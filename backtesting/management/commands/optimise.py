@@ -96,7 +96,7 @@ class Command(BaseCommand):
         found = search.result
         console = Console(file=cast(IO[str], self.stdout), width=140)
         console.print(
-            f"Search {search.pk}: {found['tried']:,} combinations, {found['tried_in_all']:,} in {found['searches']} search{'es' if found['searches'] != 1 else ''} of this time"
+            f"Search {search.pk}: {found['tried']:,} combinations, {found['tried_in_all']:,} different tries over this time: {found['made_of']}"
         )
         console.print(f"Out of sample: {found['verdict']['word']}. {found['verdict']['text']}")
         for warning in found["warnings"]:
