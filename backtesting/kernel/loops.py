@@ -15,6 +15,18 @@ from exchanges.compiled import UNCOUNTED, njit
 from exchanges.exits import LIQUIDATION, OPPOSITE
 
 
+@njit(**UNCOUNTED)
+def begin(book: Any, account: Any, starts: I, capital: float) -> None:
+    """An account that has never traded: every symbol flat, without an order, without a signal, before its first decision."""
+    account.balance = account.day_start = account.peak = capital
+    account.fall = 0.0
+    account.held = account.signals = account.day = account.exposed = 0
+    for s in range(book.shape[0]):
+        book[s].qty = book[s].margin = 0.0
+        book[s].waits = book[s].signal_side = book[s].side = 0
+        book[s].due, book[s].cursor = -1, starts[s]
+
+
 @njit(inline="always", **UNCOUNTED)
 def next_entry(book: Any, entries_row: I, stops: I, at: Any, total: int) -> int:
     """The moment behind the next decision; `total` when there is none."""
@@ -199,8 +211,7 @@ def run(
     `close` is that of the rows as an array of its own where max_joint_pct asks for it, else empty.
     """
     total = times.shape[0]
-    for s in range(book.shape[0]):
-        book[s].cursor = starts[s]
+    begin(book, account, starts, rules.capital)
     next_at, t, m, worth = next_entry(book, entries_row, stops, at, total), 0, 0, account.balance
     while t < total:
         next_day = days[account.day + 1]

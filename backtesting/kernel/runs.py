@@ -27,7 +27,7 @@ from backtesting.kernel.types import (
     rules_rows,
     specs_rows,
 )
-from exchanges.compiled import cores, is_kept
+from exchanges.compiled import cores, is_kept, records
 
 EMPTY = np.empty(0)
 EMPTY_INTS = np.empty(0, np.int64)
@@ -137,17 +137,16 @@ def simulate(bars: Bars, entries: Entries, specs: Sequence[Spec], rules: Rules) 
     _check_order(bars, entries)
     books, accounts, trades, refused = sweeping.working_arrays(1, len(specs), int((entries.stops - entries.starts).sum()))
     account = accounts[0][0]
-    sweeping.clear(books[0])
-    sweeping.open_account(account, rules.capital)
     equity, notional = np.zeros(bars.times.shape[0]), np.zeros(bars.times.shape[0])
+    rows, due, details = records(bars.rows), records(bars.due), records(bars.details)
     m = loops.run(
-        bars.first, bars.times, bars.days, bars.at, bars.rows, _closes(bars, [rules]), bars.due, bars.detail_first, bars.details,
+        bars.first, bars.times, bars.days, bars.at, rows, _closes(bars, [rules]), due, bars.detail_first, details,
         entries.starts, entries.stops, entries.row, entries.side, entries.rank, entries.unit,
         *specs_rows(specs), rules_rows([rules])[0], books[0], account, trades[0], refused[0], equity, notional, EMPTY,
     )  # fmt: skip
     columns: list[Any] = [trades[0][name][:m] for name in TRADE_ROW.names or ()]
     counts = {word: int(count) for word, count in zip(REFUSALS, refused[0], strict=False) if word and count}
-    return Result(Trades(*columns), bars.times, equity, notional, float(account.balance), int(account.signals), counts)
+    return Result(Trades(*columns), bars.times, equity, notional, float(account["balance"]), int(account["signals"]), counts)
 
 
 def is_compiled(*, for_sweeps: bool = False) -> bool:

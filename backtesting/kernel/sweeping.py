@@ -9,15 +9,7 @@ import numpy as np
 
 from backtesting.kernel.loops import run
 from backtesting.kernel.types import ACCOUNT_ROW, POSITION_ROW, TRADE_ROW, Bars, Entries, F, I, Sweep
-from exchanges.compiled import njit
-
-
-@njit(cache=True)
-def open_account(account: Any, capital: float) -> None:
-    """An account that has never traded."""
-    account.balance = account.day_start = account.peak = capital
-    account.fall = 0.0
-    account.held = account.signals = account.day = account.exposed = 0
+from exchanges.compiled import njit, records
 
 
 @njit(cache=True)
@@ -36,22 +28,11 @@ def count_trades(trades: Any, m: int, k: int, out: Sweep) -> None:
 
 
 @njit(cache=True)
-def clear(book: Any) -> None:
-    """Every symbol flat, without an order and without a signal."""
-    for s in range(book.shape[0]):
-        book[s].qty = book[s].margin = 0.0
-        book[s].waits = book[s].signal_side = book[s].side = 0
-        book[s].due = -1
-
-
-@njit(cache=True)
 def one(
     k: int, bars: Bars, close: F, entries: Entries, specs: Any, tiers: Any, rules: Any, book: Any, account: Any, trades: Any, refused: I, out: Sweep
 ) -> None:  # fmt: skip
     """Combination k with the working arrays of one thread."""
     nothing = np.empty(0)
-    clear(book)
-    open_account(account, rules.capital)
     m = run(
         bars.first, bars.times, bars.days, bars.at, bars.rows, close, bars.due, bars.detail_first, bars.details,
         entries.starts[k], entries.stops[k], entries.row, entries.side, entries.rank, entries.unit,
@@ -74,9 +55,9 @@ def every_nth(
 def working_arrays(threads: int, symbols: int, most_trades: int) -> tuple[Any, Any, Any, I]:
     """Books, accounts, trades and refusals for each thread."""
     return (
-        np.zeros((threads, symbols), POSITION_ROW).view(np.recarray),
-        np.zeros((threads, 1), ACCOUNT_ROW).view(np.recarray),
-        np.zeros((threads, most_trades + 1), TRADE_ROW).view(np.recarray),
+        records(np.zeros((threads, symbols), POSITION_ROW)),
+        records(np.zeros((threads, 1), ACCOUNT_ROW)),
+        records(np.zeros((threads, most_trades + 1), TRADE_ROW)),
         np.zeros((threads, 16), np.int64),
     )
 

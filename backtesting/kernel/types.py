@@ -5,11 +5,13 @@ A market's history is symbol-major: the bars of symbol s are the rows first[s] t
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exchanges.compiled import records
 from exchanges.risk.liquidation import rows_of
 from exchanges.risk.tiers import Tier
 
@@ -232,14 +234,13 @@ RULES_ROW = _row_of(Rules)
 
 def rules_rows(rules: Sequence[Rules]) -> Any:
     """Rules as the loops take them, one record each."""
-    return np.array([tuple(each) for each in rules], RULES_ROW).view(np.recarray)
+    return records(np.array([tuple(each) for each in rules], RULES_ROW))
 
 
 def specs_rows(specs: Sequence[Spec]) -> tuple[Any, Any]:
     """Specs as the loops take them: one record for each symbol, and all tiers behind each other."""
-    rows = np.zeros(len(specs), SPEC_ROW).view(np.recarray)
-    for name in set(Spec._fields) - {"tiers"}:
-        rows[name] = [getattr(spec, name) for spec in specs]
-    rows.tier_last = np.cumsum([len(spec.tiers) for spec in specs])
-    rows.tier_first[1:] = rows.tier_last[:-1]
-    return rows, rows_of([tier for spec in specs for tier in spec.tiers])
+    lasts = list(accumulate(len(spec.tiers) for spec in specs))
+    firsts = [0, *lasts[:-1]]
+    own = (SPEC_ROW.names or ())[:-2]
+    rows = [(*(getattr(spec, name) for name in own), *tiers) for spec, *tiers in zip(specs, firsts, lasts, strict=True)]
+    return records(np.array(rows, SPEC_ROW)), rows_of([tier for spec in specs for tier in spec.tiers])

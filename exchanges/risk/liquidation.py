@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from exchanges.compiled import UNCOUNTED, njit
+from exchanges.compiled import UNCOUNTED, njit, records
 from exchanges.risk.tiers import Tier
 
 TIER_ROW = np.dtype([("floor", np.float64), ("rate", np.float64), ("deduction", np.float64)])
@@ -13,7 +13,7 @@ TIER_ROW = np.dtype([("floor", np.float64), ("rate", np.float64), ("deduction", 
 
 def rows_of(tiers: Sequence[Tier]) -> Any:
     """Tiers as compiled code takes them."""
-    return np.array([tuple(tier) for tier in tiers], TIER_ROW).view(np.recarray)
+    return records(np.array([tuple(tier) for tier in tiers], TIER_ROW))
 
 
 @njit(cache=True)

@@ -23,9 +23,10 @@ def running_sums(close: F) -> F:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sides(newest: F, before_fast: F, before_slow: F, fast: float, slow: float, base: float, out: NDArray[np.int8]) -> None:
     """1 where the fast average is over the slow one, -1 where it is under, else 0. No branch, so that the loop runs in vectors."""
+    per_fast, per_slow = 1.0 / fast, 1.0 / slow
     for i in range(out.shape[0]):
-        slow_mean = (newest[i] - before_slow[i]) / slow
-        away = (newest[i] - before_fast[i]) / fast - slow_mean
+        slow_mean = (newest[i] - before_slow[i]) * per_slow
+        away = (newest[i] - before_fast[i]) * per_fast - slow_mean
         least = EQUAL * abs(slow_mean + base)
         out[i] = np.int8(away > least) - np.int8(away < -least)
 

@@ -1,5 +1,6 @@
 """The simulation's rarer rules on tables worked out by hand: limit orders, reversals, joint notional, margins."""
 
+import numpy as np
 import pytest
 
 from backtesting import kernel
@@ -169,12 +170,12 @@ def test_it_is_stopped_by_a_touch_of_a_stop_on_the_tick():
     ],
 )
 def test_it_takes_the_tier_of_the_notional_at_the_liquidation_price(liquidated_at, side, qty, expected):
-    specs, tiers = specs_rows(make_specs(tiers=TIERS))
+    specs, tiers = (each.view(np.recarray) for each in specs_rows(make_specs(tiers=TIERS)))
     assert liquidated_at(specs[0], tiers, side, 100.0, qty, 10) == pytest.approx(expected)
 
 
 def test_it_ends_where_tiers_leave_a_step_between_them():
     """Without deductions a short of 6.3 is in the second tier by the first one's answer (690) and in the first by the second one's (660)."""
-    specs, tiers = specs_rows(make_specs(tiers=(kernel.Tier(0.0, 0.005), kernel.Tier(680.0, 0.05))))
+    specs, tiers = (each.view(np.recarray) for each in specs_rows(make_specs(tiers=(kernel.Tier(0.0, 0.005), kernel.Tier(680.0, 0.05)))))
     found = liquidated_at(specs[0], tiers, -1, 100.0, 6.3, 10)
     assert found in (pytest.approx(110 / 1.005), pytest.approx(110 / 1.05))

@@ -122,7 +122,7 @@ def test_it_is_paused_by_ctrl_c_and_continues(settings, command):
         process = command(venue)
         wait_for(lambda: Candle.objects.exists(), process)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 130
         assert "paused at" in err
         assert err.strip().endswith("run the same command again to continue")
@@ -134,7 +134,7 @@ def test_it_is_paused_by_ctrl_c_and_continues(settings, command):
 def test_two_processes_work_on_a_job_once(settings, command):
     with running(settings, make_state(LONG, BASES)) as venue:
         processes = [command(venue), command(venue)]
-        ended = [(process.communicate(timeout=60), process.returncode) for process in processes]
+        ended = [(process.communicate(timeout=300), process.returncode) for process in processes]
         assert sorted(code for _, code in ended) in ([0, 0], [0, 1]), ended
         assert all("another process is working on it" in err for (_, err), code in ended if code), ended
         assert_complete(venue, *SYMBOLS, until_ms=START_MS + LONG * QUARTER_MS)

@@ -207,7 +207,7 @@ def test_it_labels_what_it_plays_and_stops_cleanly_on_a_signal(tmp_path):
         first = playing.stdout.readline()
         time.sleep(2)
         playing.send_signal(signal.SIGTERM)
-        rest, _ = playing.communicate(timeout=10)
+        rest, _ = playing.communicate(timeout=60)
     finally:
         playing.kill()
     assert first.startswith("SIMULATED MARKET: 1 markets from")
