@@ -1,6 +1,7 @@
 """A run beside the positions that its owner really held by the same strategy on the same markets: which trades are in both, and why others are not."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from backtesting import parity
@@ -9,6 +10,7 @@ from backtesting.parity import Line
 from exchanges.models import Order, Position
 from exchanges.timeframes import TIMEFRAME_MS
 from signals.models import Rejection, Signal
+from traderai.lib import clock
 
 ORIGIN = "signal:"
 """What the origin of an order begins with that a signal made."""
@@ -32,6 +34,11 @@ class Missed(NamedTuple):
 
     trade: Traded
     why: str
+
+    @property
+    def decided_at(self) -> datetime:
+        """The open of the deciding bar."""
+        return clock.from_ms(self.trade.decided_ms)
 
 
 class Both(NamedTuple):
@@ -77,6 +84,11 @@ class Beside(NamedTuple):
     @property
     def lines(self) -> list[Line]:
         return [*(each.line for each in self.both), *self.extra]
+
+    @property
+    def resized(self) -> list[Both]:
+        """Trades of another size than in the run."""
+        return [each for each in self.both if each.sentence]
 
     @property
     def cost(self) -> float:

@@ -13,7 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from backtesting import runs, wording
 from backtesting.forms import BacktestForm
 from backtesting.models import BacktestRun
-from backtesting.views import report, shared, trades
+from backtesting.views import parity, report, shared, trades
 from exchanges.models import JobStatus
 from signals import rules
 from signals.models import ModelVersion
@@ -88,6 +88,7 @@ def _page(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {"run": run, "is_over": not run.is_unfinished}
     if run.status == JobStatus.DONE:
         context |= report.context(request, run) | trades.own_files(run) | shared.own_links(request, run)
+        context["has_positions"] = parity.has_positions(run)
     return render(request, "backtesting/detail.html", context)
 
 
