@@ -11,10 +11,11 @@ from backtesting import figures, kernel, metrics, preparation, reproduction
 from backtesting.baselines import Baseline
 from backtesting.engine import Engine
 from backtesting.figures import Account, Ledger, figure
-from backtesting.honesty import checklist, halting
+from backtesting.honesty import checklist, halting, inside
 from backtesting.honesty import costs as costs_of
 from backtesting.honesty.again import Simulation, again
 from backtesting.honesty.checklist import Case
+from backtesting.honesty.sayings import counted
 from backtesting.metrics import History, Interval
 from backtesting.models import BacktestRun
 from backtesting.workload import Workload
@@ -66,7 +67,8 @@ def report(
     hold = metrics.buy_and_hold(result.times, histories, capital)
     n, left_open = _counts(trades)
     ledger, account = ledger_of(markets, bars, trades), Account(result.times, result.equity, capital, end_ms - start_ms)
-    others = again(done)
+    finer = inside.finer(done, prepared, engine)
+    others = again(done, finer)
     singles = _figures(bars, trades, result, capital, hold) | figures.of_account(account) | figures.of_trades(ledger, account)
     stopped_ms = halting.stopped_ms(done)
     found: dict[str, Any] = {
@@ -84,6 +86,7 @@ def report(
             "note": metrics.sample_note(n),
             "stopped_ms": stopped_ms,
             "stopped": "" if stopped_ms is None else stopped_sentence(stopped_ms, done.rules.max_drawdown_pct),
+            "paused": paused_sentence(result.refused.get("daily_loss", 0), result.signals, done.rules.max_daily_loss_pct),
         },
         "model": None if model is None else {"version": model.version, "scope": model.scope, "oos_start": _iso(model.oos_start_ms)},
         "strategy": {"slug": run.strategy, "label": run.strategy_label, "params": run.strategy_params},
@@ -99,7 +102,7 @@ def report(
     }
     closed = trades.reason != END_OF_DATA
     independent = _independent((trades.pnl / (trades.qty * trades.entry))[closed], bars, trades.entered[closed])
-    case = Case(run, work, done, others, found, independent, configuration, reproduction.data_hash(configuration["data"]))
+    case = Case(run, work, done, others, finer, found, independent, configuration, reproduction.data_hash(configuration["data"]))
     found["checks"] = checklist.answers(case)
     params = {
         "template": run.strategy,
@@ -149,6 +152,13 @@ def stopped_sentence(stopped_ms: int, limit_pct: float) -> str:
     return (
         f"Entered nothing after {day}: the drawdown limit of {limit_pct:g} % was reached; the days after it count as days without a change."
     )
+
+
+def paused_sentence(refused: int, signals: int, limit_pct: float) -> str:
+    """What a reader of the figures has to know of a run some of whose days ended early; empty for one without such a day."""
+    if not refused:
+        return ""
+    return f"Days that lost {limit_pct:g} % ended early: the daily loss limit refused {refused} of {counted(signals, 'signal')}."
 
 
 def _charged(markets: Sequence[Market]) -> list[dict[str, Any]]:

@@ -36,15 +36,29 @@ class Outcome(NamedTuple):
     trades: int
 
 
+class Finer(NamedTuple):
+    """The run's bars with the finer ones of the frame `frame` that are stored of them."""
+
+    frame: str
+    bars: kernel.Bars
+
+    @property
+    def covered(self) -> int:
+        """How many of the run's bars have all of their finer ones."""
+        return int(np.count_nonzero(np.diff(self.bars.detail_first)))
+
+
 class Again(NamedTuple):
-    """paths: by PATHS. costs: by how many times they are as high, 1 among them. coarse: without finer bars, None where there were none."""
+    """paths: by PATHS. costs: by how many times they are as high, 1 among them. coarse: without the finer bars that the run used, None where it
+    used none; fine: with stored ones that it did not use, None where there are none."""
 
     paths: dict[str, Outcome]
     costs: dict[int, Outcome]
     coarse: Outcome | None
+    fine: Outcome | None = None
 
 
-def again(done: Simulation) -> Again:
+def again(done: Simulation, finer: Finer | None = None) -> Again:
     """All of them at once, over all cores, and all without the limits of loss: one that is stopped at its limit would seem to bear its costs."""
     done = done._replace(rules=unlimited(done.rules))
     bars, rules, result = done.bars, done.rules, done.unlimited
@@ -55,11 +69,15 @@ def again(done: Simulation) -> Again:
     has_details = bool(bars.detail_first.shape[0])
     if has_details:
         jobs.append(done._replace(bars=bars._replace(detail_first=np.empty(0, np.int64), details=bars.details[:0])))
+    elif finer is not None:
+        jobs.append(done._replace(bars=finer.bars))
     with ThreadPoolExecutor(cores()) as pool:
         found = list(pool.map(_outcome, jobs))
     paths = {rules.path: own, **dict(zip(others, found, strict=False))}
     costs = {1: own, **dict(zip(STRESS, found[len(others) :], strict=False))}
-    return Again({name: paths[number] for number, name in enumerate(PATHS)}, costs, found[-1] if has_details else None)
+    other = found[-1] if len(found) > len(others) + len(STRESS) else None
+    coarse, fine = (other, None) if has_details else (None, other)
+    return Again({name: paths[number] for number, name in enumerate(PATHS)}, costs, coarse, fine)
 
 
 def unlimited(rules: kernel.Rules) -> kernel.Rules:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backtesting import arrays, metrics
 from backtesting.honesty import costs, deciding, fills, lived, repeating, series, statistics, timing, training
-from backtesting.honesty.again import Again, Simulation
+from backtesting.honesty.again import Again, Finer, Simulation
 from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, said
 from backtesting.models import BacktestRun, LookaheadCheck, ParameterSearch
 from backtesting.parity.beside import Traded
@@ -37,6 +37,7 @@ class Case(NamedTuple):
     work: Workload
     done: Simulation
     again: Again
+    finer: Finer | None
     found: Mapping[str, Any]
     independent: float
     configuration: Mapping[str, Any]
@@ -53,6 +54,7 @@ def _all(case: Case) -> Iterator[Check]:
     yield from _timing(case)
     yield from timing.fills(done.result.trades)
     yield from fills.paths(done, case.again)
+    yield fills.inside(done, case.again, case.finer)
     yield from fills.gaps(done)
     yield costs.costs(case.found["costs_paid"], case.again)
     yield _funding(case)

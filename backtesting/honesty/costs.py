@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backtesting.honesty.again import Again
-from backtesting.honesty.sayings import WARN, Check, judged, said, share
+from backtesting.honesty.sayings import WARN, Check, counted, judged, said, share
 
 COSTS = 8
 MOST_UNKNOWN = 0.01
@@ -15,7 +15,9 @@ def costs(paid: Mapping[str, Any], seen: Again) -> Check:
     name = "Bears twice its costs"
     if paid["cost_pct"] is None:
         return said(COSTS, name, WARN, "", "no trades")
-    told = ", ".join(f"{times} times as high {seen.costs[times].net:+.2f} ({seen.costs[times].trades} trades)" for times in (2, 3))
+    told = ", ".join(
+        f"{times} times as high {seen.costs[times].net:+.2f} ({counted(seen.costs[times].trades, 'trade')})" for times in (2, 3)
+    )
     detail = (
         f"without the limits of loss net {seen.costs[1].net:+.2f}, simulated with fees, slippage and funding {told}; "
         f"a mean trade is left with {paid['net_edge_pct']:+.3f} % of its notional and paid {paid['cost_pct']:.3f} %"
@@ -27,7 +29,7 @@ def funding(unknown: int, charged: int) -> Check:
     """Hours of perpetuals in all, and those without a stored rate."""
     return judged(
         COSTS, "Funding from history", not charged or unknown / charged <= MOST_UNKNOWN, share(unknown, charged),
-        f"{unknown} of {charged} hours of perpetuals have no stored rate and pay the default",
+        f"{unknown} of {counted(charged, 'hour')} of perpetuals have no stored rate and pay the default",
     )  # fmt: skip
 
 

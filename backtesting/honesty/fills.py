@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtesting import kernel
-from backtesting.honesty.again import Again, Simulation
-from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, judged, said, share
+from backtesting.honesty.again import Again, Finer, Simulation
+from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, counted, judged, said, share
 from exchanges.exits import LIQUIDATION, STOP
 from exchanges.risk.liquidation import liquidation_price
 
@@ -15,6 +15,9 @@ F = NDArray[np.float64]
 
 INSIDE, GAPS, SHARE, LIQUIDATED, VENUE = 6, 7, 9, 10, 11
 MOST_AMBIGUOUS = 0.05
+LEAST_COVERED = 0.95
+MOST_LOST = 0.1
+"""Of the net result, by finer bars that the run did not use."""
 LARGE, TOO_LARGE = 0.01, 0.1
 """Of the deciding bar's turnover."""
 BUFFER = 0.005
@@ -28,15 +31,35 @@ def paths(done: Simulation, seen: Again) -> Iterator[Check]:
     n, assumed = int(trades.pnl.shape[0]), int(trades.is_ambiguous.sum())
     yield judged(
         INSIDE, "Order inside a bar assumed", not n or assumed / n <= MOST_AMBIGUOUS, share(assumed, n),
-        f"{assumed} of {n} trades saw a bar that reached their stop and a target; finer bars, where they are stored, would decide",
+        f"{assumed} of {counted(n, 'trade')} saw a bar that reached its stop and a target; finer bars, where they are stored, would decide",
     )  # fmt: skip
     nets = [outcome.net for outcome in seen.paths.values()]
     told = ", ".join(f"{name} {outcome.net:+.2f}" for name, outcome in seen.paths.items())
-    coarse = "no finer bars were used" if seen.coarse is None else f"{seen.coarse.net:+.2f} without the finer bars"
     yield judged(
         INSIDE, "Profit on the pessimistic path", seen.paths["pessimistic"].net > 0.0, f"{seen.paths['pessimistic'].net:+.2f}",
-        f"without the limits of loss net {told}: they span {max(nets) - min(nets):.2f}; {coarse}",
+        f"without the limits of loss net {told}: they span {max(nets) - min(nets):.2f}",
     )  # fmt: skip
+
+
+def inside(done: Simulation, seen: Again, finer: Finer | None) -> Check:
+    """Point 6 once more: what finer bars say of the order that was assumed. A profit that they take away fails."""
+    name, own, total = "Finer bars inside the bar", seen.costs[1].net, int(done.bars.rows.shape[0])
+    if finer is None:
+        assumed = int(done.result.trades.is_ambiguous.sum())
+        told = "no finer bars of these markets are stored in this span"
+        advice = "backfill or import 1m candles to decide what was assumed" if assumed else "there was nothing for them to decide"
+        return judged(INSIDE, name, not assumed, share(0, total), f"{told}; {advice}")
+    stored = f"{finer.covered:,} of {counted(total, 'bar')} have all of their {finer.frame} bars stored"
+    if seen.coarse is not None:
+        detail = (
+            f"{stored}, and the run used them: without the limits of loss net {own:+.2f}, without the finer bars {seen.coarse.net:+.2f}"
+        )
+        return judged(INSIDE, name, finer.covered >= LEAST_COVERED * total, share(finer.covered, total), detail)
+    if seen.fine is None:
+        return judged(INSIDE, name, False, share(finer.covered, total), f"{stored}, so that the run used none")
+    detail = f"{stored}, and the run used none: without the limits of loss net {own:+.2f}, with the finer bars {seen.fine.net:+.2f}"
+    is_like = seen.fine.net >= own - MOST_LOST * abs(own) and finer.covered >= LEAST_COVERED * total
+    return said(INSIDE, name, FAIL if own > 0.0 >= seen.fine.net else (PASS if is_like else WARN), share(finer.covered, total), detail)
 
 
 def gaps(done: Simulation) -> Iterator[Check]:
@@ -53,7 +76,7 @@ def gaps(done: Simulation) -> Iterator[Check]:
     cost = float((side * (stop - opened) * trades.qty[stopped])[jumped].sum())
     yield said(
         GAPS, "Stops fill at the worse of stop and open", FAIL if kinder else PASS, f"{behind}",
-        f"{behind} of {n} first stops were jumped over and filled at the open, {cost:.2f} beyond them; {kinder} filled better than the worse of the two",
+        f"{behind} of {counted(n, 'first stop')} jumped over and filled at the open, {cost:.2f} beyond them; {kinder} filled better than the worse of the two",
     )  # fmt: skip
 
 
@@ -99,7 +122,7 @@ def liquidation(done: Simulation, mark_bars: int, perpetual_bars: int) -> Iterat
     )
     yield said(
         LIQUIDATED, name, FAIL if nearest <= 0.0 else (WARN if liquidated or nearest < BUFFER else PASS), f"{liquidated}",
-        f"{liquidated} of {trades.pnl.shape[0]} trades were liquidated; {least}; {assumed}",
+        f"{liquidated} of {counted(trades.pnl.shape[0], 'trade')} liquidated; {least}; {assumed}",
     )  # fmt: skip
     without = perpetual_bars - mark_bars
     yield judged(
@@ -128,6 +151,6 @@ def venue(done: Simulation) -> Iterator[Check]:
     small = done.result.refused.get("size", 0)
     yield said(
         VENUE, "Today's rules of the venue", WARN, f"{small}",
-        f"steps, ticks, minimums and fees are today's, assumed for the whole span; {small} of {done.result.signals} signals were refused because what the "
+        f"steps, ticks, minimums and fees are today's, assumed for the whole span; {small} of {counted(done.result.signals, 'signal')} refused because what the "
         f"account may risk is less than the least order",
     )  # fmt: skip

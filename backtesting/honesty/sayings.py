@@ -43,6 +43,11 @@ def judged(point: int, name: str, passed: bool, number: str, detail: str) -> Che
     return said(point, name, PASS if passed else WARN, number, detail)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 day", "2,000 days"; many -- the plural where it is more than an s"""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def share(part: float, whole: float) -> str:
     """In %, as many digits as a small share needs; empty for a part of nothing."""
     if not whole:

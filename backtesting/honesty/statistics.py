@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from backtesting import metrics
-from backtesting.honesty.sayings import Check, judged
+from backtesting.honesty.sayings import Check, counted, judged
 from backtesting.metrics import ENOUGH_TRADES
 
 SURE = 0.95
@@ -41,6 +41,8 @@ def _all(found: Found, independent: float) -> Iterator[Check]:
     yield judged(
         SAMPLE, "Traded to the end", not found["sample"]["stopped"], "", found["sample"]["stopped"] or "no loss limit ended it early"
     )
+    paused = found["sample"]["paused"]
+    yield judged(SAMPLE, "Traded every day to its end", not paused, "", paused or "no day reached the daily loss limit")
     yield _first_target(found["metrics"]["hit_rate_tp1"])
     yield _without_best(found["concentration"]["without_best"], found["costs_paid"]["net"])
     for word, table in (("month", "month"), ("market", "symbol")):
@@ -61,8 +63,8 @@ def _random(random: Found | None) -> Check:
 def _expectancy(trades: Found) -> Check:
     name, seen = "Expectancy above zero", trades["expectancy_pct"]
     if seen is None:
-        return judged(LUCK, name, False, "", f"trades on {trades['clusters']} days are too few to resample")
-    detail = f"resampled by day of entry ({trades['clusters']} days), a mean trade earns {seen[0]:+.3f} to {seen[1]:+.3f} % of its notional after costs (95 %)"
+        return judged(LUCK, name, False, "", f"trades on {counted(trades['clusters'], 'day')} are too few to resample")
+    detail = f"resampled by day of entry ({counted(trades['clusters'], 'day')}), a mean trade earns {seen[0]:+.3f} to {seen[1]:+.3f} % of its notional after costs (95 %)"
     return judged(LUCK, name, seen[0] > 0.0, f"{seen[0]:+.3f} %", detail)
 
 
@@ -71,8 +73,12 @@ def _ratio(record: Found) -> Check:
     if chance is None:
         return judged(LUCK, name, False, "", "too few days, or none that differs from the others")
     needed = record["days_needed"]
-    enough = "no number of such days would make it sure" if needed is None else f"{needed:,.0f} such days would make it 95 % sure"
-    return judged(LUCK, name, chance >= SURE, f"{chance:.0%}", f"the chance of it by {record['days']} days, their skew and tails; {enough}")
+    enough = (
+        "no number of such days would make it sure" if needed is None else f"{counted(round(needed), 'such day')} would make it 95 % sure"
+    )
+    return judged(
+        LUCK, name, chance >= SURE, f"{chance:.0%}", f"the chance of it by {counted(record['days'], 'day')}, their skew and tails; {enough}"
+    )
 
 
 def _holding(earned: float, held: float | None) -> Check:
@@ -116,7 +122,7 @@ def _first_target(figure: Found) -> Check:
     if "low" not in figure:
         return judged(SAMPLE, name, False, "", "no trades")
     detail = (
-        f"{figure['value']:.1%} of {figure['n']} trades reached it, 95 % interval {figure['low']:.1%} to {figure['high']:.1%}, asked for is {TARGET:.0%}; "
+        f"{figure['value']:.1%} of {counted(figure['n'], 'trade')} reached it, 95 % interval {figure['low']:.1%} to {figure['high']:.1%}, asked for is {TARGET:.0%}; "
         "alone it says nothing: see the expectancy"
     )
     return judged(SAMPLE, name, figure["low"] >= TARGET, f"{figure['low']:.1%}", detail)

@@ -5,7 +5,7 @@ from typing import Any
 
 from backtesting import kernel
 from backtesting.honesty.deciding import LENGTHS, RANDOM_CUTS, Examined
-from backtesting.honesty.sayings import FAIL, PASS, POINTS, WARN, Check, said
+from backtesting.honesty.sayings import FAIL, PASS, POINTS, WARN, Check, counted, said
 
 CUT, NOISE, JOINED, WARM_UP, FILLS = 1, 2, 3, 4, 5
 MOST_SAME_BAR = 0.05
@@ -86,11 +86,17 @@ def fills(trades: kernel.Trades) -> Iterator[Check]:
     """Point 5."""
     n = int(trades.pnl.shape[0])
     early, same_bar = int((trades.entered <= trades.decided).sum()), int((trades.entered == trades.left).sum())
-    yield said(FILLS, "Fill after the decision", FAIL if early else PASS, f"{early}", f"{early} of {n} fills in or before the deciding bar")
+    yield said(
+        FILLS,
+        "Fill after the decision",
+        FAIL if early else PASS,
+        f"{early}",
+        f"{early} of {counted(n, 'fill')} in or before the deciding bar",
+    )
     yield said(
         FILLS,
         "Entry and exit in one bar",
         WARN if n and same_bar / n > MOST_SAME_BAR else PASS,
         f"{same_bar}",
-        f"{same_bar} of {n} trades; their order inside the bar is assumed",
+        f"{same_bar} of {counted(n, 'trade')}; the order inside the bar is assumed",
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtesting import metrics
-from backtesting.honesty.sayings import FAIL, PASS, POINTS, SKIP, WARN, Check, judged, said
+from backtesting.honesty.sayings import FAIL, PASS, POINTS, SKIP, WARN, Check, counted, judged, said
 from backtesting.metrics import Interval
 
 F = NDArray[np.float64]
@@ -105,9 +105,9 @@ def tries(returns: F, made: Tries, trained: Trained | None) -> Iterator[Check]:
     n = 1 + made.combinations + made.parameters + made.models + (trained.trials - 1 if trained else 0)
     name, deflated = "Sharpe ratio above what so many tries show by chance", metrics.deflate(returns, np.zeros(0), trials=n)
     known = (
-        f"{n:,} {'try' if n == 1 else 'tries'}: this run, {made.combinations:,} combinations of {made.searches} searches and {made.parameters} other sets of parameters, settings, profile and markets in your runs over this time"
+        f"{counted(n, 'try', 'tries')}: this run, {counted(made.combinations, 'combination')} of {counted(made.searches, 'search', 'searches')} and {counted(made.parameters, 'other set')} of parameters, settings, profile and markets in your runs over this time"
         if trained is None
-        else f"{n:,} {'try' if n == 1 else 'tries'}: this model, {trained.trials - 1:,} other settings of its training and {made.models} other models"
+        else f"{counted(n, 'try', 'tries')}: this model, {counted(trained.trials - 1, 'other setting')} of its training and {counted(made.models, 'other model')}"
     )
     if deflated is None:
         yield said(TRIES, name, WARN, "", f"too few days, or none that differs from the others; {known}")

@@ -120,7 +120,7 @@ def test_every_try_counts_against_the_run(markets, django_user_model):
     )  # fmt: skip
     found = answers(executed(user, **RULE))
     assert (
-        "644 tries: this run, 640 combinations of 1 searches and 3 other sets of parameters, settings, profile and markets"
+        "644 tries: this run, 640 combinations of 1 search and 3 other sets of parameters, settings, profile and markets"
         in found[name]["detail"]
     )
     assert "1 of your searches looked at time of this span" in found["Out-of-sample time only"]["detail"]

@@ -7,7 +7,7 @@ import pytest
 
 from backtesting import kernel
 from backtesting.honesty import costs, fills, repeating, sayings, series, timing, training
-from backtesting.honesty.again import Again, Outcome, again, simulated
+from backtesting.honesty.again import Again, Finer, Outcome, again, simulated
 from backtesting.honesty.training import Trained, Tries
 from backtesting.metrics import Interval
 from exchanges.exits import LIQUIDATION, STOP, TAKE_PROFIT_3
@@ -59,6 +59,57 @@ def test_other_paths_and_dearer_costs_are_simulated():
     assert "they span 44.99" in found["Profit on the pessimistic path"]["detail"]
 
 
+def with_finer(bars, *rows):
+    """The bars with finer ones of the third: (open, high, low) of each."""
+    counts = np.zeros(bars.rows.shape[0], np.int64)
+    counts[2] = len(rows)
+    details = np.array(list(rows), kernel.types.DETAIL_ROW).view(np.recarray)
+    return bars._replace(detail_first=np.concatenate(([0], np.cumsum(counts))), details=details)
+
+
+UP_FIRST = ((100.0, 110.0, 100.0), (105.0, 105.0, 98.0))
+"""BOTH by two finer bars: all targets are reached before the stop."""
+
+
+def test_stored_finer_bars_are_compared_with_a_run_that_did_not_use_them():
+    done = scene(QUIET, QUIET, BOTH, QUIET)
+    finer = Finer("1m", with_finer(done.bars, *UP_FIRST))
+    seen = again(done, finer)
+    assert (seen.coarse, seen.fine) == (None, pytest.approx((28.0, 1)))
+    found = fills.inside(done, seen, finer)
+    assert (found["verdict"], found["number"]) == ("warn", "25 %")  # three of the four bars have none
+    assert "1 of 4 bars have all of their 1m bars stored, and the run used none" in found["detail"]
+    assert "net -16.99, with the finer bars +28.00" in found["detail"]
+
+
+def test_finer_bars_that_take_a_profit_away_fail_it():
+    done = scene(QUIET, QUIET, BOTH, QUIET, rules=RULES._replace(path=2))
+    finer = Finer("1m", with_finer(done.bars, (100.0, 100.0, 98.0), (98.0, 110.0, 98.0)))
+    seen = again(done, finer)
+    assert (seen.costs[1].net, seen.fine.net) == (pytest.approx(28.0), pytest.approx(-16.985))
+    assert fills.inside(done, seen, finer)["verdict"] == "fail"
+
+
+def test_a_run_that_used_finer_bars_says_for_how_many_and_what_it_is_without():
+    plain = scene(QUIET, QUIET, BOTH, QUIET)
+    bars = with_finer(plain.bars, *UP_FIRST)
+    done = simulated(bars, plain.entries, plain.specs, plain.rules)
+    seen = again(done, Finer("5m", bars))
+    found = fills.inside(done, seen, Finer("5m", bars))
+    assert seen.fine is None
+    assert (found["verdict"], found["number"]) == ("warn", "25 %")
+    assert "the run used them: without the limits of loss net +28.00, without the finer bars -16.99" in found["detail"]
+
+
+def test_finer_bars_that_are_not_stored_matter_where_an_order_was_assumed():
+    done = scene(QUIET, QUIET, BOTH, QUIET)
+    found = fills.inside(done, again(done), None)
+    assert (found["verdict"], found["number"]) == ("warn", "0 %")
+    assert "backfill or import 1m candles" in found["detail"]
+    quiet = scene(QUIET, QUIET, QUIET, QUIET)
+    assert fills.inside(quiet, again(quiet), None)["verdict"] == "pass"
+
+
 def test_a_run_on_a_kinder_path_is_judged_by_the_pessimistic_one():
     done = scene(QUIET, QUIET, BOTH, QUIET, rules=RULES._replace(path=2))
     seen = again(done)
@@ -99,7 +150,7 @@ def test_stops_that_are_jumped_over_are_counted_with_what_they_cost():
     done = scene(QUIET, QUIET, (97.0, 97.5, 96.5, 97.0), QUIET)
     found = told(fills.gaps(done))["Stops fill at the worse of stop and open"]
     assert (found["verdict"], found["number"]) == ("pass", "1")
-    assert found["detail"].startswith("1 of 1 first stops were jumped over and filled at the open, 15.00 beyond them; 0 filled better")
+    assert found["detail"].startswith("1 of 1 first stop jumped over and filled at the open, 15.00 beyond them; 0 filled better")
     trades = done.result.trades
     kinder = done._replace(result=done.result._replace(trades=trades._replace(exit=np.array([98.5]))))
     assert told(fills.gaps(kinder))["Stops fill at the worse of stop and open"]["verdict"] == "fail"
@@ -155,7 +206,7 @@ def test_the_least_order_is_told_with_the_rules_of_today():
     done = scene(QUIET, QUIET, BOTH, QUIET, rules=RULES._replace(capital=40.0))
     (found,) = fills.venue(done)
     assert (found["verdict"], found["number"]) == ("warn", "1")
-    assert "1 of 1 signals were refused" in found["detail"]
+    assert "1 of 1 signal refused" in found["detail"]
 
 
 def test_a_fill_in_its_deciding_bar_fails():

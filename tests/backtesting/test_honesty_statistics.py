@@ -11,7 +11,7 @@ GOOD = {
         "total_return_pct": {"value": 12.0}, "buy_and_hold_pct": {"value": 5.0},
         "hit_rate_tp1": {"value": 0.65, "n": 130, "low": 0.56, "high": 0.73},
     },
-    "sample": {"trades": 130, "stopped": ""},
+    "sample": {"trades": 130, "stopped": "", "paused": ""},
     "costs_paid": {"net": 12.0},
     "luck": {
         "random": {"runs": 100, "low_pct": -9.0, "middle_pct": -2.0, "high_pct": 6.0, "beaten": 0.97, "p_value": 0.04, "trades": 130.0},
@@ -39,7 +39,7 @@ def told(changes=(), *, independent=120.0):
 def test_nothing_is_held_against_a_good_run():
     found = told()
     assert {each["verdict"] for each in found.values()} == {"pass"}
-    assert [each["point"] for each in found.values()] == [17, 17, 17, 17, 17, 18, 18, 18, 18, 21, 21, 21]
+    assert [each["point"] for each in found.values()] == [17, 17, 17, 17, 17, 18, 18, 18, 18, 18, 21, 21, 21]
     assert found["Reaches the first target often enough"]["number"] == "56.0%"
     assert found["Without the five best trades"]["detail"] == "net +2.50 instead of +12.00"
     assert found["Better than random moments"]["number"] == "p = 0.04"
@@ -55,6 +55,7 @@ def test_nothing_is_held_against_a_good_run():
     [
         ("Sample size", "sample.trades", 99),
         ("Traded to the end", "sample.stopped", "Entered nothing after 3 Mar 2023."),
+        ("Traded every day to its end", "sample.paused", "Days that lost 10 % ended early."),
         ("Reaches the first target often enough", "metrics.hit_rate_tp1.low", 0.54),
         ("Reaches the first target often enough", "metrics.hit_rate_tp1", {"value": None, "n": 0}),
         ("Without the five best trades", "concentration.without_best", [{"k": 5, "net": -0.01}]),

@@ -260,7 +260,7 @@ def test_the_command_fails_when_trades_differ(champion):
     gone = run.trades.order_by("number").first()
     gone.delete()
     out = io.StringIO()
-    with pytest.raises(CommandError, match=rf"^1 trades differ from those of run {run.pk}; run \d+ is kept") as failed:
+    with pytest.raises(CommandError, match=rf"^1 trade not as in run {run.pk}; run \d+ is kept") as failed:
         call_command("backtest", "--rerun", str(run.pk), stdout=out)
     assert failed.value.returncode == 1
     assert f"{gone.side} {gone.symbol}: only in the repetition." in out.getvalue()

@@ -139,6 +139,10 @@ def test_finer_bars_decide_where_they_are_stored(markets):
     highs[5], lows[5] = max(high, highs[5]) if high == bar.high[0] else highs[5], min(low, lows[5]) if low == bar.low[0] else lows[5]
     candles.ingest(market, CandleFrame(BTC, "1m", minutes, opens, highs, lows, path, np.full(15, 1.0)), provenance="simulated")
     coarse, fine = executed(), executed(engine={"detail": "1m"})
+    told = [next(check for check in run.metrics["checks"] if check["name"] == "Finer bars inside the bar") for run in (coarse, fine)]
+    assert all(check["detail"].startswith(f"1 of {BARS:,} bars have all of their 1m bars stored, and the run used") for check in told)
+    assert "and the run used none" in told[0]["detail"]
+    assert "and the run used them" in told[1]["detail"]
     same = {"symbol": BTC, "entry_ms": stopped.entry_ms}
     assert BacktestTrade.objects.get(run=coarse, **same).exit_reason == "stop"
     assert BacktestTrade.objects.get(run=fine, **same).exit_reason == "tp3"

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from backtesting import exports, runs, wording
+from backtesting.honesty.sayings import counted
 from backtesting.models import BacktestRun
 from exchanges.models import JobStatus
 from signals import rules
@@ -77,7 +78,7 @@ class Command(BaseCommand):
             for line in [*seen["differences"], *seen["causes"]]:
                 self.stdout.write(line)
         if not seen["same"]:
-            raise CommandError(f"{seen['differing']} trades differ from those of {first}; run {run.pk} is kept")
+            raise CommandError(f"{counted(seen['differing'], 'trade')} not as in {first}; run {run.pk} is kept")
         if not quiet:
             self.stdout.write(f"Same trades: all {seen['trades'][0]} of {first}.")
 
@@ -107,12 +108,14 @@ class Command(BaseCommand):
         label = f" {found['label']}" if found["label"] else ""
         console.print(f"Backtest {run.pk}:{label} {found['span']['start']} to {found['span']['end']}, {run.strategy_label}")
         console.print(found["sample"]["note"])
-        if found["sample"]["stopped"]:
-            console.print(found["sample"]["stopped"])
+        for sentence in filter(None, (found["sample"]["stopped"], found["sample"]["paused"])):
+            console.print(sentence)
         judged = ", ".join(f"{code} {count}" for code, count in found["sample"]["judged"].items()) or "none"
         refused = ", ".join(f"{word} {count}" for word, count in found["sample"]["refused"].items()) or "none"
-        console.print(f"{found['sample']['bars']} bars; without a candidate: {judged}")
-        console.print(f"{found['sample']['candidates']} candidates, {found['sample']['signals']} signals; not entered: {refused}")
+        console.print(f"{counted(found['sample']['bars'], 'bar')}; without a candidate: {judged}")
+        console.print(
+            f"{counted(found['sample']['candidates'], 'candidate')}, {counted(found['sample']['signals'], 'signal')}; not entered: {refused}"
+        )
         for sentence in wording.charged(found["costs"]):
             console.print(f"Costs: {sentence}")
         simulated = [*(wording.unusual(run.engine) or [("Engine", "usual settings")]), *wording.plan(run.params)]
