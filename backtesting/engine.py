@@ -27,6 +27,10 @@ RANGES = {
 }
 
 
+NEEDS = {"limit_offset": ("entry", "limit"), "limit_bars": ("entry", "limit"), "notional_pct": ("sizing", "notional")}
+"""Settings that say nothing unless another one has this value."""
+
+
 class UnfitSetting(UserError):
     """A setting of the engine cannot be used."""
 
@@ -73,8 +77,9 @@ class Engine:
 
     @property
     def unusual(self) -> dict[str, Any]:
-        """The settings that differ from the usual ones."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default}
+        """The settings that differ from the usual ones and change something: a limit's do not where entries are to market."""
+        differing = {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default}
+        return {name: value for name, value in differing.items() if name not in NEEDS or getattr(self, NEEDS[name][0]) == NEEDS[name][1]}
 
     @property
     def position_pct(self) -> float | None:

@@ -36,7 +36,8 @@ def briefly(engine: Mapping[str, Any]) -> str:
     found = Engine.parse(engine).unusual
     if "notional_pct" in found:
         found.pop("sizing", None)  # said by its share
-    return ", ".join(BRIEF[name].format(f"{value:g}" if name in RANGES else value) for name, value in found.items())
+    briefs = BRIEF | ({"limit_bars": "limit good for {} bar"} if found.get("limit_bars") == 1 else {})
+    return ", ".join(briefs[name].format(f"{value:g}" if name in RANGES else value) for name, value in found.items())
 
 
 def plan(params: Mapping[str, Any]) -> list[tuple[str, str]]:

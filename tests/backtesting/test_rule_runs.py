@@ -226,7 +226,9 @@ def test_settings_come_back_as_they_went():
     given = {"path": "optimistic", "detail": "5m", "sizing": "notional", "notional_pct": "25", "limit_bars": "2"}
     engine = Engine.parse(given)
     assert Engine.parse(json.loads(json.dumps(engine.to_json()))) == engine
-    assert engine.unusual == {"path": "optimistic", "detail": "5m", "sizing": "notional", "notional_pct": 25.0, "limit_bars": 2}
+    assert engine.unusual == {"path": "optimistic", "detail": "5m", "sizing": "notional", "notional_pct": 25.0}, (
+        "a limit's bars say nothing of orders to market"
+    )
     assert engine.changes()["limit_offset"] == 0.0
     with pytest.raises(UnfitSetting, match="impact"):
         Engine.parse({"impact": float("nan")})

@@ -63,6 +63,8 @@ def test_the_list_shows_what_is_unusual(alice, model, client_for):
         ({"path": "pessimistic", "impact": 0}, ""),
         ({"sizing": "notional"}, "sized by notional"),
         ({"detail": "1m", "opposite": "reverse"}, "1m bars inside, opposite decisions reverse"),
+        ({"limit_bars": 8, "limit_offset": 0.5, "notional_pct": 50}, ""),
+        ({"entry": "limit", "limit_bars": 1}, "limit orders, limit good for 1 bar"),
         ({"entry": "limit", "limit_bars": 8, "impact": 0.5}, "limit orders, limit good for 8 bars, impact 0.5"),
     ],
 )
