@@ -5,6 +5,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from math import isclose
@@ -45,27 +46,28 @@ WORDS = {
 def data_hashes(prepared: Sequence["Prepared"], bitcoin: CandleFrame | None, *, start_ms: int, warm_up_bars: int) -> dict[str, str]:
     """BLAKE2b of each series that a run read, up to the close of its market's last bar: candles with the warm-up before start_ms, funding,
     mark prices and finer bars where it used them, and Bitcoin's candles where they are a feature."""
+    series, newest_ms = {}, start_ms
     bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
-    found, newest_ms = {}, start_ms
     for item in prepared:
         symbol, end_ms = item.market.symbol, int(item.frame.timestamp[-1]) + bar_ms if len(item.frame) else start_ms
         before = candles.read(item.market, settings.BASE_TIMEFRAME, end_ms=start_ms, last=warm_up_bars)
-        found[f"{symbol} candles"] = _hash(before[2:], item.frame[2:])
-        found[f"{symbol} funding"] = _hash(candles.funding(item.market, end_ms=end_ms))
+        series[f"{symbol} candles"] = (*before[2:], *item.frame[2:])
+        series[f"{symbol} funding"] = candles.funding(item.market, end_ms=end_ms)
         for name, frame in (("mark prices", item.marks), ("finer candles", item.details)):
             if frame is not None and len(frame):
-                found[f"{symbol} {name}"] = _hash(frame[2:])
+                series[f"{symbol} {name}"] = frame[2:]
         newest_ms = max(newest_ms, end_ms)
     if bitcoin is not None:
-        found["Bitcoin candles"] = _hash(bitcoin.slice(0, int(bitcoin.timestamp.searchsorted(newest_ms)))[2:])
-    return found
+        series["Bitcoin candles"] = bitcoin.slice(0, int(bitcoin.timestamp.searchsorted(newest_ms)))[2:]
+    with ThreadPoolExecutor() as pool:  # hashing lets other threads work
+        return dict(zip(series, pool.map(_hash, series.values()), strict=True))
 
 
-def _hash(*parts: Iterable[NDArray[Any]]) -> str:
+def _hash(columns: Iterable[NDArray[Any]]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        for column in part:
-            digest.update(column.shape[0].to_bytes(8, "little") + np.ascontiguousarray(column).tobytes())
+    for column in columns:
+        digest.update(column.shape[0].to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(column))
     return digest.hexdigest()
 
 
