@@ -46,7 +46,8 @@ WORDS = {
 def data_hashes(prepared: Sequence["Prepared"], bitcoin: CandleFrame | None, *, start_ms: int, warm_up_bars: int) -> dict[str, str]:
     """BLAKE2b of each series that a run read, up to the close of its market's last bar: candles with the warm-up before start_ms, funding,
     mark prices and finer bars where it used them, and Bitcoin's candles where they are a feature."""
-    series, newest_ms = {}, start_ms
+    series: dict[str, Sequence[NDArray[Any]]] = {}
+    newest_ms = start_ms
     bar_ms = TIMEFRAME_MS[settings.BASE_TIMEFRAME]
     for item in prepared:
         symbol, end_ms = item.market.symbol, int(item.frame.timestamp[-1]) + bar_ms if len(item.frame) else start_ms
@@ -67,7 +68,7 @@ def _hash(columns: Iterable[NDArray[Any]]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for column in columns:
         digest.update(column.shape[0].to_bytes(8, "little"))
-        digest.update(np.ascontiguousarray(column))
+        digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
 
 
