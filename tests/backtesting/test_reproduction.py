@@ -134,6 +134,12 @@ def test_it_says_when_the_first_run_kept_too_little():
     ]
 
 
+def test_it_says_that_runs_of_old_were_charged_by_their_first_market():
+    said = reproduction.causes(FACTS | {"costs": {"slippage_bps": 3.0}}, FACTS)
+    assert len(said) == 1
+    assert said[0].startswith("The rules changed: the first run took slippage and what a stop costs from its first market")
+
+
 # --- what was read
 
 

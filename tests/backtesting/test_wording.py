@@ -72,6 +72,22 @@ def test_it_is_brief(engine, text):
     assert wording.briefly(engine) == text
 
 
+RATES = {"maker_bps": 2.0, "taker_bps": 5.0, "slippage_bps": 3.0, "funding_bps_per_hour": 1.0}
+
+
+def test_costs_are_told_once_where_they_are_the_same_and_as_runs_of_old_kept_them():
+    told = ["Maker 2 bps, taker 5 bps, slippage 3 bps, default funding 1 bps an hour."]
+    assert wording.charged([{"symbols": [BTC], **RATES}]) == wording.charged(RATES) == told
+
+
+def test_the_report_of_a_run_of_old_still_says_its_costs(alice, model, client_for):
+    run = rows.make_finished(alice, model)
+    run.metrics["costs"] = RATES
+    run.save(update_fields=["metrics"])
+    page = words(client_for(alice).get(reverse("backtests:detail", args=[run.pk])))
+    assert "Maker 2 bps, taker 5 bps, slippage 3 bps, default funding 1 bps an hour." in page
+
+
 def test_every_setting_has_its_words():
     assert wording.BRIEF.keys() == wording.LABELS.keys()
 
