@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting import arrays, metrics
+from backtesting import arrays, counting, metrics
 from backtesting.honesty import costs, deciding, fills, lived, repeating, series, statistics, timing, training
 from backtesting.honesty.again import Again, Finer, Simulation
 from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, said
-from backtesting.models import BacktestRun, LookaheadCheck, ParameterSearch
+from backtesting.models import BacktestRun, LookaheadCheck
 from backtesting.parity.beside import Traded
 from backtesting.workload import Workload
 from exchanges.compiled import cores
@@ -185,10 +185,5 @@ def _tries(case: Case) -> training.Tries:
     if run.model is not None:
         others = shared.filter(user=None, model__scope=run.model.scope).exclude(model=run.model)
         return training.Tries(models=others.values("model").distinct().count())
-    chosen = ("strategy_params", "engine", "risk_profile", "symbols")
-    own = shared.filter(user=run.user, strategy=run.strategy, provenance=run.provenance)
-    own = own.exclude(**{name: getattr(run, name) for name in chosen})
-    searches = ParameterSearch.objects.for_user(run.user).filter(
-        strategy=run.strategy, provenance=run.provenance, start_ms__lt=end_ms, end_ms__gt=start_ms
-    )
-    return training.Tries(searches.count(), searches.tried(), own.values(*chosen).distinct().count())
+    made = counting.besides(run, start_ms, end_ms)
+    return training.Tries(made.searches, made.searched, made.by_hand)

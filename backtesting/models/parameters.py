@@ -1,10 +1,15 @@
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Q
 
 from exchanges.risk.profiles import PROFILES
 from signals.models.strategy import RISK_CHOICES
 from traderai.lib.jobs import UNFINISHED, Job, JobStatus
+
+if TYPE_CHECKING:
+    from backtesting.models.run import BacktestRun
 
 
 class ParameterSearchQuerySet(models.QuerySet["ParameterSearch"]):
@@ -19,18 +24,18 @@ class ParameterSearchQuerySet(models.QuerySet["ParameterSearch"]):
 
         Whoever searches three times and takes the best result has tried everything in all three.
         """
-        shared = self.for_user(search.user).filter(strategy=search.strategy, provenance=search.provenance)
-        return shared.filter(start_ms__lt=search.end_ms, end_ms__gt=search.start_ms)
+        return self.of_the_same(search, search.start_ms, search.end_ms)
+
+    def of_the_same(self, job: "ParameterSearch | BacktestRun", start_ms: int, end_ms: int) -> "ParameterSearchQuerySet":
+        """Searches of the person and the strategy of a search or a run, over time that they share with start_ms to end_ms."""
+        shared = self.for_user(job.user).filter(strategy=job.strategy, provenance=job.provenance)
+        return shared.filter(start_ms__lt=end_ms, end_ms__gt=start_ms)
 
     def walks(self) -> int:
         """Different walk-forward tests among them: one that is asked for again with the same settings is none more."""
         settings_ = ("space", "method", "wanted", "seed", "objective", "least_trades", "walk", "train_days", "test_days")
         asked = self.exclude(walk=Walk.NONE)
         return asked.values(*settings_, "venue_slug", "symbols", "risk_profile", "engine").distinct().count()
-
-    def tried(self) -> int:
-        """Combinations evaluated in all of them."""
-        return int(self.aggregate(total=Sum("tried"))["total"] or 0)
 
 
 class Method(models.TextChoices):

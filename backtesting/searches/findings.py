@@ -10,7 +10,7 @@ from backtesting import metrics
 from backtesting.combos import ranking
 from backtesting.combos.ranking import Results
 from backtesting.combos.space import Space
-from backtesting.searches.counting import Counted
+from backtesting.counting import Counted
 from backtesting.searches.walking import Evaluate, Walked
 
 F = NDArray[np.float64]

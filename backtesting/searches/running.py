@@ -10,11 +10,11 @@ import numpy as np
 import structlog
 from django.db import transaction
 
-from backtesting import asked, kernel, runs
+from backtesting import asked, counting, kernel, runs
 from backtesting.combos import ranking, windows
 from backtesting.combos.space import Space
 from backtesting.models import Method, ParameterSearch, TrialBatch, Walk
-from backtesting.searches import asking, counting, findings, trials, walking, work
+from backtesting.searches import asking, findings, trials, walking, work
 from exchanges.risk import profiles
 from traderai.lib.jobs import Claim, Withdrawn
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from backtesting import counting
 from backtesting.combos import ranking, space, windows
 from backtesting.models import ParameterSearch
-from backtesting.searches import counting, findings, trials, walking
+from backtesting.searches import findings, trials, walking
 from tests.signals.scenes import BTC
 
 DAY = 86_400_000

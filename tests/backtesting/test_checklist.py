@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from backtesting import runs
+from backtesting.combos import space
 from backtesting.honesty.sayings import POINTS
 from backtesting.models import BacktestTrade, LookaheadCheck, ParameterSearch
+from backtesting.searches import trials
 from exchanges import candles
+from tests.backtesting.searched import make_results
 from tests.signals import scenes
 from tests.signals.scenes import BTC, ETH
 from tests.signals.series import make_series
@@ -113,14 +117,19 @@ def test_every_try_counts_against_the_run(markets, django_user_model):
     executed(user, **RULE, engine={"sizing": "notional"})
     executed(user, **RULE, risk_profile="high")
     frame = candles.read(markets[0], "15m")
-    ParameterSearch.objects.create(
-        user=user, strategy="sma-cross", space={}, objective="sharpe", least_trades=1, wanted=700, tried=640, venue_slug="binance", symbols=[BTC],
+    found = space.parse("sma-cross", {"fast": {"low": 6, "high": 13, "step": 1}, "slow": {"low": 40, "high": 119, "step": 1}})
+    search = ParameterSearch.objects.create(
+        user=user, strategy="sma-cross", space=found.to_json(), objective="sharpe", least_trades=1, wanted=700, tried=640, venue_slug="binance", symbols=[BTC],
         timeframe="15m", capital=1000, risk_profile="medium", start_ms=int(frame.timestamp[0]), end_ms=int(frame.timestamp[-1]),
         provenance="simulated",
     )  # fmt: skip
-    found = answers(executed(user, **RULE))
+    trials.batch(search, 0, found.combinations(), make_results(np.zeros(640))).save()
+    found = answers(executed(user, **RULE))  # with both markets: none of the search's combinations of one
     assert (
         "644 tries: this run, 640 combinations of 1 search and 3 other sets of parameters, settings, profile and markets"
         in found[name]["detail"]
     )
+    ParameterSearch.objects.update(symbols=[ETH, BTC])
+    again = answers(executed(user, **RULE))  # the search has tried this run, and one of those by hand
+    assert "642 tries: this run, 639 combinations of 1 search and 2 other sets" in again[name]["detail"]
     assert "1 of your searches looked at time of this span" in found["Out-of-sample time only"]["detail"]

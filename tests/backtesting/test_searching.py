@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from backtesting import counting
 from backtesting.combos import space, windows
 from backtesting.models import ParameterSearch
-from backtesting.searches import asking, counting, findings, walking
+from backtesting.searches import asking, findings, walking
 from tests.backtesting.searched import DAY, GRID, evaluated, make_results
 
 # --- asking

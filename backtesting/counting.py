@@ -35,13 +35,34 @@ class Counted(NamedTuple):
 
 def counted(search: ParameterSearch) -> Counted:
     """The tries of the same person with the same strategy, over time that they share with this search (ParameterSearchQuerySet.same_chance)."""
-    here, by_hand = dict(_tried(search)), dict(_by_hand(search))
-    others = [other for other in ParameterSearch.objects.all().same_chance(search).order_by("pk") if other.tried and other.pk != search.pk]
+    here, by_hand = dict(_tried(search)), dict(_by_hand(search, search.start_ms, search.end_ms))
+    others = [other for other in _searches(search, search.start_ms, search.end_ms) if other.pk != search.pk]
     elsewhere = {setting: ratio for other in others for setting, ratio in _tried(other)}
     everything = by_hand | elsewhere | here
     besides = sum(setting not in here for setting in elsewhere)
     ratios = np.array([ratio for ratio in everything.values() if ratio is not None], np.float64)
     return Counted(len(here), len(everything) - len(here) - besides, besides, len(others), ratios)
+
+
+class Besides(NamedTuple):
+    """Different settings, other than a run's own, that were tried in searches, and by hand besides; how many searches there were."""
+
+    searched: int
+    by_hand: int
+    searches: int
+
+
+def besides(run: BacktestRun, start_ms: int, end_ms: int) -> Besides:
+    """The tries of the run's owner with its rule, over time that they share with start_ms to end_ms, which the run simulates."""
+    searches, own = _searches(run, start_ms, end_ms), _setting(run.strategy, run.symbols, run.risk_profile, run.engine, run.strategy_params)
+    searched = {setting for search in searches for setting, _ in _tried(search)} - {own}
+    by_hand = {setting for setting, _ in _by_hand(run, start_ms, end_ms)} - {own} - searched
+    return Besides(len(searched), len(by_hand), len(searches))
+
+
+def _searches(asked_for: BacktestRun | ParameterSearch, start_ms: int, end_ms: int) -> list[ParameterSearch]:
+    """Those with a trial, as ParameterSearchQuerySet.same_chance."""
+    return list(ParameterSearch.objects.all().of_the_same(asked_for, start_ms, end_ms).filter(tried__gt=0).order_by("pk"))
 
 
 def _tried(search: ParameterSearch) -> Iterator[tuple[Setting, float | None]]:
@@ -52,15 +73,19 @@ def _tried(search: ParameterSearch) -> Iterator[tuple[Setting, float | None]]:
             yield (frame, _bytes(row)), ratio
 
 
-def _by_hand(search: ParameterSearch) -> Iterator[tuple[Setting, float | None]]:
+def _by_hand(asked_for: BacktestRun | ParameterSearch, start_ms: int, end_ms: int) -> Iterator[tuple[Setting, float | None]]:
     """The finished runs of the rule, each with its daily ratio."""
-    usual = {name: known.default for name, known in known_parameters(asked.strategy(search.strategy)).items()}
-    mine = BacktestRun.objects.for_user(search.user).filter(status=JobStatus.DONE, strategy=search.strategy, provenance=search.provenance)
-    shared = mine.filter(start_ms__lt=search.end_ms, end_ms__gt=search.start_ms).order_by("pk")
+    strategy, provenance = asked_for.strategy, asked_for.provenance
+    mine = BacktestRun.objects.for_user(asked_for.user).filter(status=JobStatus.DONE, strategy=strategy, provenance=provenance)
+    shared = mine.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).order_by("pk")
     kept = shared.values_list("symbols", "risk_profile", "engine", "strategy_params", "metrics__metrics__sharpe__value")
     for symbols, risk_profile, engine, given, year in kept:
-        params = usual | given
-        yield (_frame(symbols, risk_profile, engine), _bytes([params[name] for name in usual])), year and year / math.sqrt(DAYS_A_YEAR)
+        yield _setting(strategy, symbols, risk_profile, engine, given), year and year / math.sqrt(DAYS_A_YEAR)
+
+
+def _setting(strategy: str, symbols: list[str], risk_profile: str, engine: Mapping[str, Any], given: Mapping[str, float]) -> Setting:
+    params = {name: known.default for name, known in known_parameters(asked.strategy(strategy)).items()} | dict(given)
+    return _frame(symbols, risk_profile, engine), _bytes(list(params.values()))
 
 
 def _frame(symbols: list[str], risk_profile: str, engine: Mapping[str, Any]) -> tuple[Any, ...]:
