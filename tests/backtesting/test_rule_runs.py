@@ -249,6 +249,12 @@ def test_the_command_takes_rules_and_settings(markets):
         call_command("backtest", symbols=BTC, strategy="sma-cross", set=["slow=3000"])
 
 
+@pytest.mark.parametrize(("option", "example"), [("set", "fast=20"), ("engine", "path=adaptive")])
+def test_the_example_of_a_pair_is_one_that_the_option_takes(db, option, example):
+    with pytest.raises(CommandError, match=f"{option}: 'entry' is not NAME=VALUE, like {example}"):
+        call_command("backtest", symbols="BTC/USDT:USDT", strategy="sma-cross", **{option: ["entry"]})
+
+
 def test_nothing_is_reversed_where_no_short_is_held(markets):
     spot = "BTC/USDT"
     scenes.make_market(spot, frame=make_series(BARS, symbol=spot, seed=9))

@@ -161,7 +161,8 @@ def _pairs(option: str, given: list[str]) -> dict[str, str]:
     pairs = [each.partition("=") for each in given]
     for name, equals, value in pairs:
         if not (name and equals and value):
-            raise CommandError(f"{option}: {name + equals + value!r} is not NAME=VALUE, like fast=20")
+            example = "path=adaptive" if option == "engine" else "fast=20"
+            raise CommandError(f"{option}: {name + equals + value!r} is not NAME=VALUE, like {example}")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
