@@ -45,19 +45,22 @@ def counted(search: ParameterSearch) -> Counted:
 
 
 class Besides(NamedTuple):
-    """Different settings, other than a run's own, that were tried in searches, and by hand besides; how many searches there were."""
+    """Different settings, other than a run's own, that were tried in searches, and by hand besides; how many searches there were, and the
+    daily Sharpe ratios of all these tries that have one."""
 
     searched: int
     by_hand: int
     searches: int
+    ratios: tuple[float, ...]
 
 
 def besides(run: BacktestRun, start_ms: int, end_ms: int) -> Besides:
     """The tries of the run's owner with its rule, over time that they share with start_ms to end_ms, which the run simulates."""
     searches, own = _searches(run, start_ms, end_ms), _setting(run.strategy, run.symbols, run.risk_profile, run.engine, run.strategy_params)
-    searched = {setting for search in searches for setting, _ in _tried(search)} - {own}
-    by_hand = {setting for setting, _ in _by_hand(run, start_ms, end_ms)} - {own} - searched
-    return Besides(len(searched), len(by_hand), len(searches))
+    searched = {setting: ratio for search in searches for setting, ratio in _tried(search) if setting != own}
+    by_hand = {setting: ratio for setting, ratio in _by_hand(run, start_ms, end_ms) if setting != own and setting not in searched}
+    ratios = tuple(ratio for ratio in (searched | by_hand).values() if ratio is not None)
+    return Besides(len(searched), len(by_hand), len(searches), ratios)
 
 
 def _searches(asked_for: BacktestRun | ParameterSearch, start_ms: int, end_ms: int) -> list[ParameterSearch]:

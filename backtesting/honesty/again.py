@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtesting import kernel
 from exchanges.compiled import cores
@@ -15,6 +16,8 @@ STRESS = (2, 3)
 DEARER = ("maker", "taker", "slippage", "stop_cost_pct", "hold_cost_pct")
 """What of a kernel.Spec grows with the costs."""
 NO_LIMIT_PCT = 1e9
+
+Bools = NDArray[np.bool_]
 
 
 class Simulation(NamedTuple):
@@ -65,7 +68,7 @@ def again(done: Simulation, finer: Finer | None = None) -> Again:
     own = Outcome(result.balance - rules.capital, int(result.trades.pnl.shape[0]))
     others = [number for number in range(len(PATHS)) if number != rules.path]
     jobs = [done._replace(rules=rules._replace(path=number)) for number in others]
-    jobs += [dearer(done, times) for times in STRESS]
+    jobs += [dearer(done, times, earns_funding(done)) for times in STRESS]
     has_details = bool(bars.detail_first.shape[0])
     if has_details:
         jobs.append(done._replace(bars=bars._replace(detail_first=np.empty(0, np.int64), details=bars.details[:0])))
@@ -93,10 +96,18 @@ def simulated(bars: kernel.Bars, entries: kernel.Entries, specs: Sequence[kernel
     return Simulation(bars, entries, specs, rules, result, free)
 
 
-def dearer(done: Simulation, times: float) -> Simulation:
-    """The same with fees, slippage and funding so many times as high; sizes follow from what a stop costs then."""
+def earns_funding(done: Simulation) -> Bools:
+    """Whether the trades of each symbol got more funding than they paid, [s]."""
+    trades = done.unlimited.trades
+    return np.bincount(trades.symbol, weights=trades.funding, minlength=len(done.specs)) > 0.0
+
+
+def dearer(done: Simulation, times: float, earns: Bools) -> Simulation:
+    """The same with fees, slippage and funding so many times as high; sizes follow from what a stop costs then. The rates of symbols that earn by
+    them (`earns`, [s]) stay: an income that grows with the costs would pay for them."""
     rules, due = done.rules, done.bars.due.copy()
-    due["rate"] *= times
+    symbol = np.searchsorted(done.bars.first, due["row"], side="right") - 1
+    due["rate"] *= np.where(earns[symbol], 1.0, times)
     due["cost"] *= times
     return done._replace(
         bars=done.bars._replace(due=due),

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
+from django.conf import settings
 from numpy.typing import NDArray
 
 from backtesting import arrays, counting, metrics
@@ -13,7 +14,9 @@ from backtesting.honesty.again import Again, Finer, Simulation
 from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, said
 from backtesting.models import BacktestRun, LookaheadCheck
 from backtesting.parity.beside import Traded
+from backtesting.preparation import Prepared
 from backtesting.workload import Workload
+from exchanges import candles
 from exchanges.compiled import cores
 from exchanges.exits import END_OF_DATA
 from exchanges.models import JobStatus
@@ -101,7 +104,7 @@ def examined(case: Case) -> deciding.Examined:
     histories = [
         deciding.History(
             item.frame.high, item.frame.low, item.frame.close, item.candidates.side,
-            np.unique(trades.decided[trades.symbol == number] - first[number]),
+            np.unique(trades.decided[trades.symbol == number] - first[number]), _past(case.work, item),
         )
         for number, item in enumerate(case.work.prepared)
     ]  # fmt: skip
@@ -112,6 +115,12 @@ def examined(case: Case) -> deciding.Examined:
         return side
 
     return deciding.examine(decide, histories, longest=longest, warm_up=case.work.warm_up_bars, seed=case.configuration["seed"])
+
+
+def _past(work: Workload, item: Prepared) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """High, low and close of the bars that a market's decisions warmed up on."""
+    frame = candles.read(item.market, settings.BASE_TIMEFRAME, end_ms=work.start_ms, last=work.warm_up_bars)
+    return frame.high, frame.low, frame.close
 
 
 def _unit(case: Case) -> Check:
@@ -186,4 +195,4 @@ def _tries(case: Case) -> training.Tries:
         others = shared.filter(user=None, model__scope=run.model.scope).exclude(model=run.model)
         return training.Tries(models=others.values("model").distinct().count())
     made = counting.besides(run, start_ms, end_ms)
-    return training.Tries(made.searches, made.searched, made.by_hand)
+    return training.Tries(made.searches, made.searched, made.by_hand, ratios=made.ratios)

@@ -3,6 +3,9 @@
 A window of each market ends at a bar; the rule decides on it alone, with what really followed behind it, and with noise behind it. Whatever
 it said up to that bar has to be the same to the bit: the three share their past. Windows stand behind each other, parted by a row without a
 price, which ends a history (signals.rules), so that one compiled call decides on thousands.
+
+A window is short, and one that looks farther ahead than AFTER bars finds nothing in it, whatever it finds in the run. So the whole history is cut
+off at some of the trades' deciding bars as well, and what the run itself decided up to there has to come again.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +31,8 @@ LENGTHS = (1, 2, 5)
 MOST_BARS = 1_500_000
 BARS_AT_A_TIME = 200_000
 MOST_WARMED = 200
+MOST_WHOLE = 12
+NOTHING: tuple[F, F, F] = (np.empty(0), np.empty(0), np.empty(0))
 NOISE = 0.02
 
 Decide = Callable[[F, F, F], Sides]
@@ -35,19 +40,22 @@ Decide = Callable[[F, F, F], Sides]
 
 
 class History(NamedTuple):
-    """One market's bars as the run saw them, [n] each, what the run decided at each, and the bars that its trades were decided at."""
+    """One market's bars as the run saw them, [n] each, what the run decided at each, and the bars that its trades were decided at. past: high, low
+    and close of the bars before them that the run warmed up on."""
 
     high: F
     low: F
     close: F
     side: Sides
     decided: Ints
+    past: tuple[F, F, F] = NOTHING
 
 
 class Examined(NamedTuple):
     """Of `cuts` ends, `random` of them anywhere and the others among the `trades` that the run made: decisions that were `compared`, that a cut
     moved, that noise moved. warmed: decisions compared with those of shorter histories; kept: of them the same with LENGTHS times the longest
-    window, and with `warm_up` bars, the run's own."""
+    window, and with `warm_up` bars, the run's own. whole: ends at which the whole history was cut off; unlike: those of them before which the run had
+    decided something else."""
 
     cuts: int
     random: int
@@ -59,6 +67,8 @@ class Examined(NamedTuple):
     warmed: int
     kept: tuple[int, ...]
     warm_up: int
+    whole: int
+    unlike: int
 
 
 def examine(decide: Decide, histories: Sequence[History], *, longest: int, warm_up: int, seed: int) -> Examined:
@@ -81,7 +91,8 @@ def examine(decide: Decide, histories: Sequence[History], *, longest: int, warm_
     by_cut, by_noise = (sum(column) for column in zip(*found, strict=True)) if found else (0, 0)
     compared = sum(int(np.minimum(rows + 1, length).sum()) for rows in windows)
     warmed, kept = _warmed(decide, histories, longest, warm_up)
-    return Examined(sum(rows.shape[0] for rows in windows), random, trades, compared, by_cut, by_noise, longest, warmed, kept, warm_up)
+    cuts, whole = sum(rows.shape[0] for rows in windows), _whole(decide, histories)
+    return Examined(cuts, random, trades, compared, by_cut, by_noise, longest, warmed, kept, warm_up, *whole)
 
 
 def _batch(length: int) -> int:
@@ -134,6 +145,22 @@ def _moved(decide: Decide, history: History, ends: Ints, seed: int, *, length: i
 def _sides(decide: Decide, high: F, low: F, close: F) -> Sides:
     """Of windows [k, width]."""
     return decide(high.ravel(), low.ravel(), close.ravel()).reshape(close.shape)
+
+
+def _whole(decide: Decide, histories: Sequence[History]) -> tuple[int, int]:
+    """(bars at which the whole history was cut off, those of them at which any decision of the run up to there did not come again). Decisions that the
+    run did not take, like shorts of a spot market, are not looked at."""
+
+    def differs(history: History, end: int) -> bool:
+        own = history.side[: end + 1]
+        known = (history.high, history.low, history.close)
+        said = decide(*(np.concatenate((past, now[: end + 1])) for past, now in zip(history.past, known, strict=True)))
+        return bool(np.any((own != 0) & (said[-own.shape[0] :] != own)))
+
+    rows = _thinned([history.decided for history in histories], MOST_WHOLE)
+    jobs = [(history, end) for history, ends in zip(histories, rows, strict=True) for end in ends.tolist()]
+    with ThreadPoolExecutor(cores()) as pool:
+        return len(jobs), sum(pool.map(lambda job: differs(*job), jobs))
 
 
 def _warmed(decide: Decide, histories: Sequence[History], longest: int, warm_up: int) -> tuple[int, tuple[int, ...]]:

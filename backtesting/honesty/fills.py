@@ -9,7 +9,7 @@ from backtesting import kernel
 from backtesting.honesty.again import Again, Finer, Simulation
 from backtesting.honesty.sayings import FAIL, PASS, WARN, Check, counted, judged, said, share
 from exchanges.exits import LIQUIDATION, STOP
-from exchanges.risk.liquidation import liquidation_price
+from exchanges.risk.liquidation import price_by_tiers, rows_of
 
 F = NDArray[np.float64]
 
@@ -134,13 +134,12 @@ def liquidation(done: Simulation, mark_bars: int, perpetual_bars: int) -> Iterat
 def distances(specs: Sequence[kernel.Spec], trades: kernel.Trades) -> F:
     """From each trade's first stop on to its liquidation price, as a fraction of its entry: below 0, liquidation comes first. Trades that cannot be
     liquidated are left out."""
-    found = []
+    found, tiers = [], [rows_of(spec.tiers) for spec in specs]
     for symbol, side, entry, qty, leverage, stop in zip(
         trades.symbol.tolist(), trades.side.tolist(), trades.entry.tolist(), trades.qty.tolist(), trades.leverage.tolist(), trades.stop.tolist(),
         strict=True,
     ):  # fmt: skip
-        fitting = [tier for tier in specs[symbol].tiers if tier.floor <= qty * entry] or specs[symbol].tiers[:1]
-        price = liquidation_price(side, entry, qty, leverage, fitting[-1].rate, fitting[-1].deduction) if fitting else 0.0
+        price = price_by_tiers(tiers[symbol], 0, len(specs[symbol].tiers), side, entry, qty, leverage)
         if price > 0.0:
             found.append(side * (stop - price) / entry)
     return np.array(found)

@@ -16,14 +16,18 @@ def of_rule(seen: Examined) -> Iterator[Check]:
     """A rule is examined with every run."""
     others = seen.cuts - seen.random
     cuts = f"{seen.cuts:,} cuts, {seen.random} anywhere and {others:,} at the bars that {seen.trades:,} trades were decided at"
-    for point, moved, how in ((CUT, seen.moved_by_cut, "cut off"), (NOISE, seen.moved_by_noise, "replaced by noise")):
-        verdict = FAIL if moved else (PASS if seen.cuts >= RANDOM_CUTS else WARN)
+    again = f"; with all of its history up to there the run decided the same at {seen.whole - seen.unlike} of {seen.whole} of them"
+    for point, moved, unlike, how, more in (
+        (CUT, seen.moved_by_cut, seen.unlike, "cut off", again if seen.whole else ""),
+        (NOISE, seen.moved_by_noise, 0, "replaced by noise", ""),
+    ):
+        verdict = FAIL if moved or unlike else (PASS if seen.cuts >= RANDOM_CUTS else WARN)
         yield said(
             point,
             POINTS[point],
             verdict,
             f"{moved:,}",
-            f"{moved:,} of {seen.compared:,} decisions moved when what came later was {how}; {cuts}",
+            f"{moved:,} of {seen.compared:,} decisions moved when what came later was {how}; {cuts}{more}",
         )
     yield said(
         JOINED,

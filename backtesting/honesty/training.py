@@ -49,12 +49,13 @@ class Trained(NamedTuple):
 
 class Tries(NamedTuple):
     """What competes with this run for being shown: searches over its time and the combinations they tried; other parameters in other runs; other
-    models of its scope that were tried on time of this span."""
+    models of its scope that were tried on time of this span. ratios: daily Sharpe ratios of the other combinations and parameters, as far as known."""
 
     searches: int = 0
     combinations: int = 0
     parameters: int = 0
     models: int = 0
+    ratios: tuple[float, ...] = ()
 
 
 def kept_back(trained: Trained | None, tries: Tries, inside: int, decisions: int) -> Iterator[Check]:
@@ -103,7 +104,10 @@ def tries(returns: F, made: Tries, trained: Trained | None) -> Iterator[Check]:
             TRIES, "Not chosen by this time", not made.models, f"{made.models}", f"other models of its scope tried on time of this span: {made.models}{flattery}"
         )  # fmt: skip
     n = 1 + made.combinations + made.parameters + made.models + (trained.trials - 1 if trained else 0)
-    name, deflated = "Sharpe ratio above what so many tries show by chance", metrics.deflate(returns, np.zeros(0), trials=n)
+    name, ratios = "Sharpe ratio above what so many tries show by chance", np.array(made.ratios, np.float64)
+    if ratios.shape[0] and returns.shape[0] > 1:
+        ratios = np.append(ratios, metrics.daily_ratios(returns[:, None]))
+    deflated = metrics.deflate(returns, ratios, trials=n)
     known = (
         f"{counted(n, 'try', 'tries')}: this run, {counted(made.combinations, 'combination')} of {counted(made.searches, 'search', 'searches')} and {counted(made.parameters, 'other set')} of parameters, settings, profile and markets in your runs over this time"
         if trained is None

@@ -1,6 +1,7 @@
 """Every run answers all 24 questions of the honesty checklist, a model's and a rule's."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from backtesting import runs
 from backtesting.combos import space
 from backtesting.honesty.sayings import POINTS
-from backtesting.models import BacktestTrade, LookaheadCheck, ParameterSearch
+from backtesting.models import BacktestTrade, LookaheadCheck, ParameterSearch, TrialBatch
 from backtesting.searches import trials
 from exchanges import candles
 from tests.backtesting.searched import make_results
@@ -109,6 +110,10 @@ def test_its_paths_are_those_of_runs_along_them(markets):
         assert f"{path} {net:+.2f}" in detail
 
 
+def by_chance(check):
+    return float(re.search(r"best of so many shows ([\d.]+) without", check["detail"])[1])
+
+
 def test_every_try_counts_against_the_run(markets, django_user_model):
     user = django_user_model.objects.create_user(email="alice@example.com")
     name = "Sharpe ratio above what so many tries show by chance"
@@ -117,13 +122,13 @@ def test_every_try_counts_against_the_run(markets, django_user_model):
     executed(user, **RULE, engine={"sizing": "notional"})
     executed(user, **RULE, risk_profile="high")
     frame = candles.read(markets[0], "15m")
-    found = space.parse("sma-cross", {"fast": {"low": 6, "high": 13, "step": 1}, "slow": {"low": 40, "high": 119, "step": 1}})
+    found_space = space.parse("sma-cross", {"fast": {"low": 6, "high": 13, "step": 1}, "slow": {"low": 40, "high": 119, "step": 1}})
     search = ParameterSearch.objects.create(
-        user=user, strategy="sma-cross", space=found.to_json(), objective="sharpe", least_trades=1, wanted=700, tried=640, venue_slug="binance", symbols=[BTC],
+        user=user, strategy="sma-cross", space=found_space.to_json(), objective="sharpe", least_trades=1, wanted=700, tried=640, venue_slug="binance", symbols=[BTC],
         timeframe="15m", capital=1000, risk_profile="medium", start_ms=int(frame.timestamp[0]), end_ms=int(frame.timestamp[-1]),
         provenance="simulated",
     )  # fmt: skip
-    trials.batch(search, 0, found.combinations(), make_results(np.zeros(640))).save()
+    trials.batch(search, 0, found_space.combinations(), make_results(np.zeros(640))).save()
     found = answers(executed(user, **RULE))  # with both markets: none of the search's combinations of one
     assert (
         "644 tries: this run, 640 combinations of 1 search and 3 other sets of parameters, settings, profile and markets"
@@ -133,3 +138,7 @@ def test_every_try_counts_against_the_run(markets, django_user_model):
     again = answers(executed(user, **RULE))  # the search has tried this run, and one of those by hand
     assert "642 tries: this run, 639 combinations of 1 search and 2 other sets" in again[name]["detail"]
     assert "1 of your searches looked at time of this span" in found["Out-of-sample time only"]["detail"]
+    TrialBatch.objects.all().delete()
+    trials.batch(search, 0, found_space.combinations(), make_results(np.tile([-50.0, 50.0], 320))).save()
+    apart = answers(executed(user, **RULE))  # the same tries with results far from each other: their best shows more by chance
+    assert by_chance(apart[name]) > 3.0 * by_chance(again[name])

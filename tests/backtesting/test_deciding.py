@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backtesting.honesty import deciding
+from backtesting.honesty import deciding, timing
 from backtesting.honesty.deciding import History
 from signals import rules
 from signals.rules import decisions
@@ -29,6 +29,11 @@ def honest(high, low, close):
     return crosses(means(close, FAST) - means(close, SLOW))
 
 
+def later(close, bars):
+    """The closes so many bars ahead."""
+    return np.append(close[bars:], np.full(bars, np.nan))[: close.shape[0]]
+
+
 def next_close(high, low, close):
     return crosses(np.append(close[1:], np.nan) - means(close, SLOW))
 
@@ -38,7 +43,7 @@ def centred(high, low, close):
 
 
 def day_later(high, low, close):
-    return crosses(np.append(close[90:], np.full(90, np.nan)) - means(close, SLOW))
+    return crosses(later(close, 90) - means(close, SLOW))
 
 
 def whole_sample(high, low, close):
@@ -50,6 +55,16 @@ def endless(high, low, close):
     parts = np.split(close, np.flatnonzero(~np.isfinite(close)))
     means = [np.append(np.full(1, np.nan), np.cumsum(part[1:]) / np.arange(1, part.shape[0])) for part in parts if part.shape[0]]
     return crosses(close - np.concatenate(means))
+
+
+def far_later(high, low, close):
+    """Farther ahead than a window goes on."""
+    return crosses(later(close, 149) - means(close, SLOW))
+
+
+def only_in_the_run(high, low, close):
+    """Looks ahead where there is no hole, as in a run, and is honest in windows, which are parted by holes."""
+    return next_close(high, low, close) if np.isfinite(close).all() else honest(high, low, close)
 
 
 def prices(seed=3):
@@ -67,7 +82,7 @@ def seen(decide, *, markets=1, warm_up=400):
 
 def test_a_rule_that_looks_back_passes():
     found = seen(honest, markets=3)
-    assert (found.moved_by_cut, found.moved_by_noise) == (0, 0)
+    assert (found.moved_by_cut, found.moved_by_noise, found.unlike) == (0, 0, 0)
     assert found.random == 201
     assert found.cuts == found.random + found.trades > 500
     assert found.compared > 50 * found.cuts
@@ -83,9 +98,30 @@ def test_a_rule_that_looks_ahead_is_caught_by_the_cut_and_by_the_noise(cheat):
     assert found.moved_by_noise > 0
 
 
+@pytest.mark.parametrize("cheat", [far_later, only_in_the_run])
+def test_a_rule_that_looks_ahead_where_windows_do_not_show_it_is_caught_by_its_whole_history(cheat):
+    found = seen(cheat, markets=2)
+    assert (found.moved_by_cut, found.moved_by_noise) == (0, 0)
+    assert found.whole == deciding.MOST_WHOLE
+    assert found.unlike > 10
+    cut, noise, *_ = timing.of_rule(found)
+    assert (cut["verdict"], noise["verdict"]) == ("fail", "pass")
+    assert f"decided the same at {found.whole - found.unlike} of 12 of them" in cut["detail"]
+
+
+def test_the_whole_history_begins_with_the_bars_that_a_run_warms_up_on():
+    close, early = prices(), 500
+    side = endless(close, close, close)[early:]
+    history = History(close[early:], close[early:], close[early:], side, np.flatnonzero(side))
+    warmed = history._replace(past=(close[:early],) * 3)
+    told = [deciding.examine(endless, [each], longest=SLOW, warm_up=400, seed=0).unlike for each in (history, warmed)]
+    assert told[0] > 0
+    assert told[1] == 0
+
+
 def test_a_rule_that_never_warms_up_is_caught_by_the_warm_up_alone():
     found = seen(endless)
-    assert (found.moved_by_cut, found.moved_by_noise) == (0, 0)
+    assert (found.moved_by_cut, found.moved_by_noise, found.unlike) == (0, 0, 0)
     assert found.kept[-1] < found.warmed
 
 
@@ -101,7 +137,7 @@ def test_every_rule_of_ours_passes(slug):
 
     found = seen(decide, warm_up=1_000)
     assert found.trades > 10
-    assert (found.moved_by_cut, found.moved_by_noise) == (0, 0)
+    assert (found.moved_by_cut, found.moved_by_noise, found.unlike) == (0, 0, 0)
     assert found.kept[-1] == found.warmed
 
 

@@ -130,6 +130,16 @@ def test_funding_and_slippage_are_dearer_too():
     assert float(due["rate"][0]) == 0.001
 
 
+def test_funding_that_was_earned_does_not_grow_with_the_costs():
+    """It would pay for them: 1 of slippage a time, and 0.1 % of 1,000 that the shorts pay."""
+    free = SPEC._replace(taker=0.0, slippage=0.0005)
+    done = scene(QUIET, QUIET, QUIET, spec=free)
+    due = np.zeros(1, done.bars.due.dtype).view(np.recarray)
+    due["price"], due["rate"], due["row"] = 100.0, -0.001, 2
+    done = simulated(done.bars._replace(due=due), done.entries, [free], done.rules)
+    assert [again(done).costs[times].net for times in (1, 2, 3)] == pytest.approx([0.0, -1.0, -2.0], abs=1e-6)
+
+
 def test_costs_are_borne_when_twice_as_much_leaves_a_profit():
     paid = {"net": 4.0, "net_edge_pct": 0.4, "cost_pct": 0.2}
     outcomes = {1: Outcome(4.0, 3), 2: Outcome(0.5, 3), 3: Outcome(-2.0, 2)}
@@ -179,6 +189,9 @@ def test_the_way_from_stop_to_liquidation_is_measured():
     assert fills.distances([TIERED], make_trades()) == pytest.approx([0.0709091], abs=1e-6)
     # The second tier, 100,000 of notional: (90,000 - 500) / 980 = 91.3265, above a stop at 91.
     assert fills.distances([TIERED], make_trades(qty=1_000.0, stop=91.0)) == pytest.approx([-0.0032653], abs=1e-6)
+    # A short of 45,000 that is liquidated where it is worth more than 50,000: (67,500 + 500) / (450 x 1.02) = 148.148, under a stop at 148.3.
+    short = make_trades(side=-1, qty=450.0, leverage=2, stop=148.3)
+    assert fills.distances([TIERED], short) == pytest.approx([-0.0015185], abs=1e-6)
     assert fills.distances([SPEC], make_trades()).shape == (0,)
 
 
@@ -266,6 +279,8 @@ def test_a_good_ratio_is_not_enough_after_many_tries():
     (many,) = training.tries(returns, Tries(3, 5_000, 2, 0), None)
     assert (one["verdict"], many["verdict"]) == ("pass", "warn")
     assert "5,003 tries" in many["detail"]
+    alike, unlike = (training.tries(returns + 0.002, Tries(1, 30, ratios=tuple(np.linspace(-far, far, 30))), None) for far in (0.01, 0.4))
+    assert [each["verdict"] for each in (*alike, *unlike)] == ["pass", "warn"], "tries that differ more show more by chance"
     chosen, _ = training.tries(returns, Tries(models=2), MODEL)
     assert (chosen["verdict"], chosen["number"]) == ("warn", "2")
 

@@ -119,7 +119,7 @@ def test_a_run_charges_each_of_its_markets_its_own_costs(markets, alice):
 def test_dearer_costs_are_every_symbols_own():
     specs = [kernel.Spec(0.1, 0.1, 5.0, 1, 0.0001, 0.0002, slippage=0.0003, stop_cost_pct=0.1, hold_cost_pct=cost) for cost in (0.0, 0.01)]
     bars = kernel.join([make_series([(100.0, 101.0, 99.0, 100.0)] * 2)])
-    done = dearer(Simulation(bars, None, specs, kernel.Rules(1000.0), None, None), 3)
+    done = dearer(Simulation(bars, None, specs, kernel.Rules(1000.0), None, None), 3, np.zeros(2, np.bool_))
     assert [each[4:6] + each[8:] for each in done.specs] == [
         pytest.approx((0.0003, 0.0006, 0.0009, 0.3, cost)) for cost in (0.0, 0.03)
     ]  # fmt: skip
