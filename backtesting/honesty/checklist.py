@@ -73,6 +73,7 @@ def _all(case: Case) -> Iterator[Check]:
             pool.map(lambda item: series.count(item.frame.timestamp, item.frame.close, item.frame.volume, bar_ms), work.prepared)
         )
     yield from series.data(counted)
+    yield series.span([(item.market.symbol, item.frame.timestamp) for item in work.prepared], *_asked_span(case), bar_ms)
     yield from _training(case)
     yield training.language_models()
     yield from statistics.of(case.found, independent=case.independent)
@@ -140,6 +141,13 @@ def _unit(case: Case) -> Check:
 
 
 # --- the rest that is looked up
+
+
+def _asked_span(case: Case) -> tuple[int, int]:
+    """From when and to when the run was asked for, ms UTC; all bars there are where nothing was said."""
+    times = case.done.result.times
+    end_ms = case.run.requested_end_ms or int(times[-1]) + TIMEFRAME_MS[case.run.timeframe]
+    return case.work.start_ms or int(times[0]), end_ms
 
 
 def _funding(case: Case) -> Check:

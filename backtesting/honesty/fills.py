@@ -122,7 +122,8 @@ def liquidation(done: Simulation, mark_bars: int, perpetual_bars: int) -> Iterat
     )
     yield said(
         LIQUIDATED, name, FAIL if nearest <= 0.0 else (WARN if liquidated or nearest < BUFFER else PASS), f"{liquidated}",
-        f"{liquidated} of {counted(trades.pnl.shape[0], 'trade')} liquidated; {least}; {assumed}",
+        f"{liquidated} of {counted(trades.pnl.shape[0], 'trade')} liquidated, for a fee of {done.specs[0].liquidation_fee:.2%} of the notional besides the taker's; {least}; "
+        f"{assumed}",
     )  # fmt: skip
     without = perpetual_bars - mark_bars
     yield judged(

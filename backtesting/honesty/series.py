@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backtesting.honesty.sayings import WARN, Check, judged, said, share
+from backtesting.honesty.sayings import WARN, Check, counted, judged, said, share
+from backtesting.metrics import DAY_MS
 
 F = NDArray[np.float64]
 UNIVERSE, DATA = 12, 13
@@ -61,6 +62,20 @@ def data(found: Sequence[Bars]) -> Iterator[Check]:
     yield told(
         "Prices that jump and come back", jumps,
         f"{jumps} of {expected} bars moved more than {DEVIATIONS:.0f} robust deviations and more than half of it back in the next: bad ticks look like that",
+    )  # fmt: skip
+
+
+def span(found: Sequence[tuple[str, NDArray[np.int64]]], start_ms: int, end_ms: int, bar_ms: int) -> Check:
+    """Point 13: markets whose bars do not reach over start_ms <= open < end_ms. found -- each symbol with its bars' opens [n]"""
+    whole, name = end_ms - start_ms, "Every market over the whole span"
+    covered = [((int(opens[-1]) + bar_ms - int(opens[0])) if opens.shape[0] else 0, symbol) for symbol, opens in found]
+    if whole <= 0 or not covered:
+        return judged(DATA, name, False, "", "no bars")
+    short = [(length, symbol) for length, symbol in sorted(covered) if length < (1.0 - MOST_BAD) * whole]
+    least = f"; the shortest, {short[0][1]}, reaches over {share(short[0][0], whole)} of it" if short else ""
+    return judged(
+        DATA, name, not short, f"{len(short)}",
+        f"{len(short)} of {counted(len(covered), 'market')} begin late in the {counted(round(whole / DAY_MS), 'day')} asked for, or end early{least}",
     )  # fmt: skip
 
 

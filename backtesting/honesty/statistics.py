@@ -132,5 +132,5 @@ def _without_best(rows: Sequence[Found], net: float) -> Check:
     left = next(row["net"] for row in rows if row["k"] == BEST)
     name = "Without the five best trades"
     if left is None:
-        return judged(CONCENTRATION, name, True, "", "no trades")
-    return judged(CONCENTRATION, name, left > 0.0 or net <= 0.0, f"{left:+.2f}", f"net {left:+.2f} instead of {net:+.2f}")
+        return judged(CONCENTRATION, name, False, "", "no trades")
+    return judged(CONCENTRATION, name, left > 0.0, f"{left:+.2f}", f"net {left:+.2f} instead of {net:+.2f}")

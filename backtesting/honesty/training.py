@@ -130,7 +130,7 @@ def calibration(claimed: F, hit: NDArray[np.bool_], seen: Interval | None, *, is
     if not is_model:
         return said(CALIBRATION, name, SKIP, "", "a rule claims no probability")
     if seen is None:
-        return said(CALIBRATION, name, PASS, "", "no trades")
+        return said(CALIBRATION, name, WARN, "", "no trades")
     mean, rate = float(claimed.mean()), float(hit.mean())
     brier = float(np.mean((claimed - hit) ** 2))
     return judged(

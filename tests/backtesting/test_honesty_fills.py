@@ -246,6 +246,18 @@ def test_bars_that_are_missing_silent_or_jump_back_are_counted():
     }
 
 
+def test_a_market_that_begins_late_or_ends_early_is_told():
+    whole = START_MS + BAR_MS * np.arange(9_600)  # 100 days
+    late, early = whole[4_800:], whole[:-12]
+    end_ms = int(whole[-1]) + BAR_MS
+    assert series.span([("A", whole), ("B", whole[5:])], START_MS, end_ms, BAR_MS)["verdict"] == "pass"
+    found = series.span([("A", whole), ("B", early), ("C", late)], START_MS, end_ms, BAR_MS)
+    assert (found["point"], found["verdict"], found["number"]) == (13, "warn", "2")
+    assert found["detail"] == "2 of 3 markets begin late in the 100 days asked for, or end early; the shortest, C, reaches over 50 % of it"
+    assert series.span([("A", whole)], START_MS, end_ms + 86_400_000, BAR_MS)["verdict"] == "warn", "the end that was asked for counts"
+    assert series.span([("A", whole[:0])], START_MS, end_ms, BAR_MS)["number"] == "1"
+
+
 MODEL = Trained("2024-01-01 00:00", "2025-01-01 00:00", "2025-01-03 00:00", 130, 24, 48.0, 5, True)
 
 

@@ -59,6 +59,7 @@ def test_nothing_is_held_against_a_good_run():
         ("Reaches the first target often enough", "metrics.hit_rate_tp1.low", 0.54),
         ("Reaches the first target often enough", "metrics.hit_rate_tp1", {"value": None, "n": 0}),
         ("Without the five best trades", "concentration.without_best", [{"k": 5, "net": -0.01}]),
+        ("Without the five best trades", "concentration.without_best", [{"k": 5, "net": None}]),
         ("Better than random moments", "luck.random.p_value", 0.06),
         ("Better than random moments", "luck.random", None),
         ("Expectancy above zero", "luck.trades.expectancy_pct", [-0.001, 0.7]),
@@ -80,6 +81,14 @@ def test_each_doubt_is_raised_by_its_own_number_alone(name, path, value):
     assert [each["name"] for each in found.values() if each["verdict"] != "pass"] == [name]
     assert found[name]["verdict"] == "warn"
     assert found[name]["detail"]
+
+
+def test_a_loss_is_no_profit_without_its_best_trades():
+    found = told([("concentration.without_best", [{"k": 5, "net": -9.0}]), ("costs_paid.net", -4.0)])
+    assert (found["Without the five best trades"]["verdict"], found["Without the five best trades"]["detail"]) == (
+        "warn",
+        "net -9.00 instead of -4.00",
+    )
 
 
 def test_trades_that_count_once_are_too_few():
