@@ -71,7 +71,7 @@ TRADE_COLUMNS = (
     Column("held", "Held", True, "shortest first", "longest first"),
     Column("exit_price", "Average exit", True, "lowest first", "highest first"),
     Column("exit_reason", "By", False, "A to Z", "Z to A"),
-    Column("fees", "Costs", True, "lowest first", "highest first"),
+    Column("fees", "Fees", True, "lowest first", "highest first"),
     Column("pnl", "P&L", True, "worst first", "best first"),
     Column("pnl_pct", "Of notional", True, "worst first", "best first"),
 )

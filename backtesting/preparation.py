@@ -112,7 +112,9 @@ def prepare_rule(
         side = np.maximum(side, 0)
     n = len(history) - first
     found = _planned(history.close[first:], unit[first:], side[first:], np.zeros(n), np.full(n, np.nan), plan)
-    return Prepared(market, history.slice(first, len(history)), candles.funding(market), found, unit[first:], {})
+    unready = int(np.count_nonzero(~(unit[first:] > 0.0)))
+    judged = {"no_history": unready} if unready else {}
+    return Prepared(market, history.slice(first, len(history)), candles.funding(market), found, unit[first:], judged)
 
 
 class Decided(NamedTuple):

@@ -245,10 +245,18 @@ def _check_stored(markets: Sequence[Market], start_ms: int | None, end_ms: int |
             begins = "the beginning" if start_ms is None else f"{clock.from_ms(start_ms):%Y-%m-%d %H:%M}"
             until = "now" if end_ms is None else f"{clock.from_ms(end_ms):%Y-%m-%d %H:%M} UTC"
             raise NotRunnable(
-                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles between {begins} and {until}; backfill or import them, "
-                "choose another span, or leave it out",
+                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles between {begins} and {until}; {_stored(market)}"
+                "choose another span, backfill or import more, or leave it out",
                 field="symbols",
             )
+
+
+def _stored(market: Market) -> str:
+    """From when to when there are candles of it, as the beginning of an advice."""
+    opens = candles.read(market, settings.BASE_TIMEFRAME).timestamp
+    if not opens.shape[0]:
+        return ""
+    return f"its candles are of {clock.from_ms(int(opens[0])):%Y-%m-%d} to {clock.from_ms(int(opens[-1])):%Y-%m-%d}: "
 
 
 def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | None, end_ms: int | None) -> None:
@@ -268,10 +276,10 @@ def _check_span(model: ModelVersion, markets: Sequence[Market], start_ms: int | 
             )
         seen = candles.read(market, settings.BASE_TIMEFRAME, end_ms=end_ms, last=1).timestamp
         if not seen.shape[0] or int(seen[0]) < begins_ms:
-            until = "now" if end_ms is None else f"{clock.from_ms(end_ms):%Y-%m-%d %H:%M}"
+            until = "now" if end_ms is None else f"{clock.from_ms(end_ms):%Y-%m-%d %H:%M} UTC"
             raise NotRunnable(
-                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles between {clock.from_ms(begins_ms):%Y-%m-%d %H:%M} and {until} UTC; "
-                f"its newest is of {clock.from_ms(newest):%Y-%m-%d %H:%M}",
+                f"symbols: {market.symbol} has no {settings.BASE_TIMEFRAME} candles between {clock.from_ms(begins_ms):%Y-%m-%d %H:%M} and {until}; "
+                f"its newest is of {clock.from_ms(newest):%Y-%m-%d %H:%M} UTC",
                 field="symbols",
             )
 

@@ -67,7 +67,7 @@ class BacktestRun(Job):
         if self.model is not None:
             return f"model version {self.model.version}"
         rule = rules.rule(self.strategy)
-        own = ", ".join(f"{known.label.lower()} {self.strategy_params[known.name]:g}" for known in rule.parameters)
+        own = ", ".join(f"{_inside(known.label)} {self.strategy_params[known.name]:g}" for known in rule.parameters)
         return f"{rule.name} ({own})"
 
     @property
@@ -105,3 +105,8 @@ class BacktestTrade(models.Model):
 
     def __str__(self) -> str:
         return f"trade {self.number} of run {self.run_id}"
+
+
+def _inside(label: str) -> str:
+    """A label in the middle of a sentence: abbreviations stay as they are."""
+    return label if label.isupper() else label.lower()

@@ -17,6 +17,7 @@ from backtesting.views import parity, report, shared, trades
 from exchanges.models import JobStatus
 from signals import rules
 from signals.models import ModelVersion
+from traderai.lib import clock
 from traderai.lib.errors import UserError
 from traderai.lib.http import wants_fragment
 
@@ -27,12 +28,13 @@ PAGE_SIZE = 25
 @require_safe
 def run_list(request: HttpRequest) -> HttpResponse:
     """My runs, newest first."""
-    page = Paginator(BacktestRun.objects.for_user(request.user).select_related("model").order_by("-pk"), PAGE_SIZE).get_page(
-        request.GET.get("page")
-    )
+    mine = BacktestRun.objects.for_user(request.user).select_related("model").defer("equity", "params", "comparison")
+    page = Paginator(mine.order_by("-pk"), PAGE_SIZE).get_page(request.GET.get("page"))
     run: Any
     for run in page:
         run.settings = wording.briefly(run.engine)
+        if run.start_ms is not None and run.end_ms is not None:
+            run.first_day, run.last_day = clock.from_ms(run.start_ms), clock.from_ms(run.end_ms)
     return render(request, "backtesting/list.html", {"page": page, "model": ModelVersion.objects.champion()})
 
 

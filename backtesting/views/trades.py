@@ -19,6 +19,7 @@ from traderai.lib import clock, csv_export
 
 PAGE_SIZE = 25
 HOUR_MS = 3_600_000
+MONEY = ("fees", "pnl")
 FRAGMENT = "trades"
 """The id of what the list is rendered in."""
 
@@ -56,7 +57,7 @@ def _heading(key: str, label: str, is_number: bool, sort_by: str) -> dict[str, A
     order = {key: "ascending", f"-{key}": "descending"}.get(sort_by, "")
     first = f"-{key}" if is_number and key != "number" else key
     to = {"ascending": f"-{key}", "descending": key}.get(order, first)
-    return {"key": key, "label": label, "is_number": is_number, "order": order, "to": to}
+    return {"key": key, "label": label, "is_number": is_number, "is_money": key in MONEY, "order": order, "to": to}
 
 
 def _without_page(query: QueryDict) -> str:

@@ -5,6 +5,8 @@ import io
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from backtesting.models import BacktestRun, BacktestTrade
@@ -112,12 +114,21 @@ def test_it_asks_the_database_no_more_for_more_trades(model, alice, client_for, 
 
 
 def test_it_lists_my_runs_alone_with_figures_where_there_are_some(model, alice, bob, client_for):
-    mine = [rows.make_run(alice, model), rows.make_finished(alice, model)]
+    mine = [rows.make_run(alice, model), rows.make_finished(alice, model, start_ms=rows.START_MS, end_ms=rows.START_MS + 3 * rows.DAY_MS)]
     rows.make_run(bob, model)
     reply = client_for(alice).get(reverse("backtests:list"))
     assert [run.pk for run in reply.context["page"]] == [run.pk for run in reversed(mine)]
-    assert re.search(r"Done 1000.00 USDT Medium 1.5 \+1.50 %", words(reply))
-    assert re.search(r"Queued 1000.00 USDT Medium – – \d", words(reply))
+    assert re.search(r"BTC/USDT:USDT 1 Jan 2025 to 4 Jan 2025 1.5 \+1.50 % Done 1000.00 USDT Medium \d", words(reply))
+    assert re.search(r"BTC/USDT:USDT – – Queued 1000.00 USDT Medium \d", words(reply))
+
+
+def test_the_list_reads_no_curves(model, alice, client_for):
+    for _ in range(3):
+        rows.make_finished(alice, model)
+    with CaptureQueriesContext(connection) as seen:
+        reply = client_for(alice).get(reverse("backtests:list"))
+    assert all(run.get_deferred_fields() == {"equity", "params", "comparison"} for run in reply.context["page"])
+    assert not any('"equity"' in query["sql"] for query in seen if "backtesting_backtestrun" in query["sql"])
 
 
 def test_it_offers_markets_with_candles_and_the_profile_s_defaults(model, alice, client_for):

@@ -102,7 +102,16 @@ def test_the_page_tells_how_much_may_be_luck(page):
     assert "The deepest drawdown is 2.0 to 7.5 %, 3.0 % in the middle; 75 % of them fall deeper than the 2.5 %" in told
     assert page.content.decode().count('class="plot__band"') == 2
     assert "about 31 trades, returned -9.0 to 4.0 % in nine of ten of 200 tries, -2.5 % in the middle" in told
-    assert "The run earned more than 88 % of them; the chance that moments chosen without knowledge earn as much is 0.129." in told
+    assert "The run earned more than 87.5 % of them; the chance that moments chosen without knowledge earn as much is 0.129." in told
+
+
+@pytest.mark.parametrize(("beaten", "said"), [(1.0, "all"), (0.997, "99.7 %"), (0.0, "none")])
+def test_the_page_says_all_only_when_it_beat_all_random_moments(alice, client_for, beaten, said):
+    luck = {**FOUND["luck"], "random": {**FOUND["luck"]["random"], "beaten": beaten}}
+    run = rows.make_finished(alice, rows.make_model())
+    run.metrics |= FOUND | {"luck": luck}
+    run.save()
+    assert f"The run earned more than {said} of them" in words(client_for(alice).get(reverse("backtests:detail", args=[run.pk])))
 
 
 def test_the_page_draws_exposure_in_percent_of_equity(page):

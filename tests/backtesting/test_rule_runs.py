@@ -79,6 +79,19 @@ def test_it_says_that_a_rule_is_not_out_of_sample(markets):
     assert verdicts["Out-of-sample time only"] == "warn"
 
 
+def test_it_counts_the_bars_on_which_it_could_not_decide_yet(markets):
+    whole = executed()
+    frame = candles.read(markets[0], "15m")
+    early = whole.metrics["sample"]["judged"]["no_history"]
+    first = BacktestTrade.objects.filter(run=whole).earliest("signal_ms")
+    assert 0 < early <= np.searchsorted(frame.timestamp, first.signal_ms)
+    assert executed(start_ms=int(frame.timestamp[early])).metrics["sample"]["judged"] == {}
+
+
+def test_an_abbreviation_keeps_its_capitals(markets):
+    assert start(strategy="rsi-reversion", strategy_params={}).strategy_label.startswith("RSI reversion (RSI 14, lower level")
+
+
 def test_the_plan_s_multiples_are_parameters_too(markets):
     near, far = executed(), executed(strategy_params={**FAST, "stop_atr": 3, "hold_hours": 12})
     assert far.params["plan"]["stop_atr"] == 3
@@ -193,7 +206,7 @@ def test_it_is_repeated_exactly(markets):
         ({"engine": {"wings": 2}}, "wings", "no such setting"),
         ({"engine": {"detail": "1m"}}, "detail", "none of the chosen markets has 1m candles"),
         ({"start_ms": 2_000_000_000_000, "end_ms": 1_900_000_000_000}, "end", "after the start"),
-        ({"start_ms": 2_000_000_000_000}, "symbols", "no 15m candles between"),
+        ({"start_ms": 2_000_000_000_000}, "symbols", r"no 15m candles between .+ and now; its candles are of \d{4}-\d\d-\d\d to "),
     ],
 )
 def test_it_refuses_what_cannot_be_simulated_and_stores_nothing(markets, more, field, text):

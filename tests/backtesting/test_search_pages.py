@@ -289,3 +289,19 @@ def test_it_refuses_odd_bodies(market, alice, client_for, more):
     reply = post(client_for(alice), {"strategy": "sma-cross", "space": GRID, "symbols": [BTC]} | more)
     assert reply.status_code == 422
     assert not ParameterSearch.objects.exists()
+
+
+@pytest.mark.parametrize(("chance", "said"), [(0.0074, "under 1 %"), (0.994, "over 99 %"), (0.428, "43 %")])
+def test_a_chance_is_never_said_to_be_none_or_certain(alice, client_for, chance, said):
+    search = make_finished(alice)
+    search.result["deflated"] = {"probability": chance, "sharpe": 0.1, "by_chance": 0.2}
+    search.result["overfit"] = {"probability": chance, "splits": 70, "combinations": 6, "loss": 0.5}
+    search.save()
+    told = words(client_for(alice).get(detail(search)))
+    assert f"(deflated Sharpe) {said} daily ratio" in told
+    assert f"(PBO) {said} 70 splits" in told
+
+
+def test_the_map_says_why_a_cell_is_empty(alice, client_for):
+    told = words(client_for(alice).get(detail(make_finished(alice))))
+    assert "An empty cell has no combination that goes together, or none with enough trades and a defined objective." in told

@@ -95,6 +95,10 @@ def test_it_sums_what_is_shown(run, url, alice, client_for):
     assert "4 trades, 2 won, together 1.50 USDT net" in words(client_for(alice).get(url))
 
 
+def test_it_says_what_money_is_counted_in_and_what_is_a_fee(run, url, alice, client_for):
+    assert "By Fees USDT P&amp;L USDT Of notional" in words(client_for(alice).get(url))
+
+
 def test_it_offers_the_reasons_that_occur(run, url, alice, client_for):
     form = client_for(alice).get(url).context["form"]
     assert form.fields["reason"].choices == [("", "Any reason"), ("end_of_data", "end of data"), ("stop", "stop"), ("tp1", "tp1")]

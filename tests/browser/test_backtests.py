@@ -54,6 +54,20 @@ def test_a_run_is_asked_for_and_reported(site, signed_in, champion, monkeypatch,
     assert signed_in.get_by_text("SIMULATED MARKET").first.is_visible()
 
 
+def test_a_double_click_asks_for_one_run_and_a_later_one_for_another(site, signed_in, champion, monkeypatch, console):  # noqa: F811
+    monkeypatch.setattr("backtesting.receivers.nudge", lambda *_, **__: None)
+    twice = "button => { button.click(); setTimeout(() => button.click(), 50); }"
+    for made in (1, 2):
+        signed_in.goto(site + reverse("backtests:new"))
+        signed_in.get_by_label(BTC).check()
+        signed_in.get_by_label("Capital").fill("1000")
+        signed_in.get_by_role("button", name="Run backtest").evaluate(twice)
+        signed_in.get_by_text("Waiting for a worker").wait_for()
+        signed_in.wait_for_timeout(500)
+        assert BacktestRun.objects.count() == made
+        signed_in.go_back()
+
+
 def test_a_waiting_page_turns_into_the_report_by_itself(site, signed_in, champion, alice, console):  # noqa: F811
     run = runs.start(alice, symbols=[BTC, ETH], capital=1000, risk_profile="medium", queue=False)
     signed_in.goto(site + reverse("backtests:detail", args=[run.pk]))

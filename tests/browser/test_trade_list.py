@@ -31,13 +31,13 @@ def test_a_heading_orders_in_place_and_back_undoes_it(report, console):
     expect(first).to_contain_text(BTC)
     report.get_by_role("link", name="P&L", exact=True).focus()
     report.keyboard.press("Enter")
-    expect(report.locator("#trades th[aria-sort]")).to_have_text("P&L")
+    expect(report.locator("#trades th[aria-sort]")).to_have_text("P&L USDT")
     report.get_by_role("link", name="P&L", exact=True).click()
     expect(first.locator("td").first).to_have_text("30")
     expect(report.get_by_label("Order")).to_have_value("pnl")
     assert "sort=pnl" in report.url
     report.go_back()
-    expect(report.locator("#trades th[aria-sort=descending]")).to_have_text("P&L")
+    expect(report.locator("#trades th[aria-sort=descending]")).to_have_text("P&L USDT")
 
 
 def test_filters_work_on_a_phone_and_stay_with_the_files(report, console):
