@@ -88,6 +88,13 @@ def leave(p: Any, account: Any, qty: float, asked: float, slipped: float, tick: 
 
 
 @njit(**UNCOUNTED)
+def liquidate(p: Any, account: Any, qty: float, spec: Any) -> None:
+    """Close `qty` at the liquidation price. With isolated margin the fee is at most what is left of the margin."""
+    left = (p.entry / p.leverage + (p.liquidation - p.entry) * p.side) / p.liquidation
+    leave(p, account, qty, p.liquidation, 0.0, spec.tick, min(spec.taker + spec.liquidation_fee, max(0.0, left)))
+
+
+@njit(**UNCOUNTED)
 def record(trade: Any, p: Any, s: int, row: int, reason: int) -> None:
     """Write a closed position down and leave its place empty."""
     trade.symbol, trade.side, trade.reason, trade.tps, trade.is_ambiguous = s, p.side, reason, p.tps, p.is_ambiguous

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backtesting.kernel.books import leave, pay_funding, record, slippage
+from backtesting.kernel.books import leave, liquidate, pay_funding, record, slippage
 from backtesting.kernel.entering import fill
 from backtesting.kernel.types import F, I
 from exchanges.compiled import UNCOUNTED, njit
@@ -47,7 +47,7 @@ def take_exits(
         if qty > 0.0 and exit_.maker:
             leave(p, account, qty, exit_.price, 0.0, spec.tick, spec.maker)
         elif qty > 0.0 and exit_.reason == LIQUIDATION:
-            leave(p, account, qty, exit_.price, 0.0, spec.tick, spec.taker + spec.liquidation_fee)
+            liquidate(p, account, qty, spec)
         elif qty > 0.0:
             leave(p, account, qty, exit_.price, slippage(bar, spec, rules, qty * exit_.price), spec.tick, spec.taker)
         if is_last:

@@ -7,7 +7,7 @@ of a single one, are passed without looking at anything else: nothing can happen
 
 from typing import Any
 
-from backtesting.kernel.books import equity_of, leave, pay_funding, record, slippage
+from backtesting.kernel.books import equity_of, leave, liquidate, pay_funding, record, slippage
 from backtesting.kernel.carrying import glide, live_through, set_bands
 from backtesting.kernel.entering import enter, note_signal, signal_lasts
 from backtesting.kernel.types import UNFILLED, F, I
@@ -81,7 +81,7 @@ def close_opposite(
             pay_funding(p, account, due, row)
             if p.liquidation > 0.0 and p.side * (opened - p.liquidation) <= 0.0:
                 reason = LIQUIDATION
-                leave(p, account, p.qty, p.liquidation, 0.0, spec.tick, spec.taker + spec.liquidation_fee)
+                liquidate(p, account, p.qty, spec)
             else:
                 leave(p, account, p.qty, opened, slippage(rows[row], spec, rules, p.qty * opened), spec.tick, spec.taker)
             record(trades[m], p, s, row, reason)

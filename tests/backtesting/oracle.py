@@ -342,7 +342,8 @@ class Oracle:
         if rests:
             fee = spec.maker
         elif reason == "liquidation":
-            fee = spec.taker + spec.liquidation_fee
+            kept = place.entry / place.leverage - side * (place.entry - price)  # of each coin's margin
+            fee = min(spec.taker + spec.liquidation_fee, max(ZERO, kept / price))
         else:
             rate = self.slippage(place.symbol, bar, qty * price)
             got = price * (1 - side * rate)

@@ -179,3 +179,19 @@ def test_it_ends_where_tiers_leave_a_step_between_them():
     specs, tiers = (each.view(np.recarray) for each in specs_rows(make_specs(tiers=(kernel.Tier(0.0, 0.005), kernel.Tier(680.0, 0.05)))))
     found = liquidated_at(specs[0], tiers, -1, 100.0, 6.3, 10)
     assert found in (pytest.approx(110 / 1.005), pytest.approx(110 / 1.05))
+
+
+@pytest.mark.parametrize("fee", [0.001, 0.0125])
+@pytest.mark.parametrize("opposite", [kernel.KEEP, kernel.REVERSE])
+def test_a_liquidation_takes_no_more_than_the_margin(fee, opposite):
+    """20 times geared at 100: of 5 a coin 0.5 % of 95.477 is left at the liquidation price, less than a fee of 1.25 % of it."""
+    rows = [(100.0, 100.4, 99.6, 100.0)] * 2 + [(90.0, 90.5, 89.5, 90.0)] * 2
+    rules = make_rules(
+        sizing=kernel.BY_NOTIONAL, notional_pct=2000.0, max_margin_pct=100.0, max_leverage=20, stop=50.0, tp1=60.0, tp2=70.0, tp3=80.0,
+        opposite=opposite,
+    )  # fmt: skip
+    result = run(make_bars(rows), {0: LONG, 1: SHORT}, specs=make_specs(liquidation_fee=fee, **FREE), rules=rules)
+    assert reasons(result)[0] == "liquidation"
+    left = 95.0 / 0.995 * (0.005 - fee) / 5.0
+    assert result.trades.pnl[0] == pytest.approx(-1000.0 * (1.0 - max(0.0, left)))
+    assert min(result.equity) >= -1e-9
