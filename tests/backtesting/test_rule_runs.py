@@ -191,6 +191,19 @@ def test_it_is_repeated_exactly(markets):
     assert (again.engine, again.strategy_params) == (first.engine, first.strategy_params)
 
 
+def test_it_ends_with_the_bar_that_all_markets_have_received(markets):
+    scenes.next_bars(markets[1], [(100.0, 101.0, 99.0, 100.0)])
+    first = executed(symbols=[BTC, ETH])
+    assert first.end_ms == candles.last_open_ms(markets[0], "15m") + BAR_MS
+    scenes.next_bars(markets[0], [(100.0, 101.0, 99.0, 100.0)])
+    assert runs.execute(runs.repeat(first, queue=False).pk).comparison["same"] is True
+
+
+def test_a_market_that_ended_does_not_end_the_others(markets):
+    scenes.next_bars(markets[1], [(100.0, 101.0, 99.0, 100.0)] * 5)
+    assert executed(symbols=[BTC, ETH]).end_ms == candles.last_open_ms(markets[1], "15m") + BAR_MS
+
+
 @pytest.mark.parametrize(
     ("more", "field", "text"),
     [
