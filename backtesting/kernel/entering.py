@@ -70,18 +70,26 @@ def sized(spec: Any, rules: Any, volume: float, equity: float, reference: float,
 
 
 @njit(**UNCOUNTED)
+def are_side_by_side(rows: Any, row: int, other: int, length: int) -> bool:
+    """Whether two symbols' rows, and the `length` before each, are of the same moments: returns over different times tell nothing of each other."""
+    back = 0
+    while back <= length and rows[row - back].at == rows[other - back].at:
+        back += 1
+    return back > length
+
+
+@njit(**UNCOUNTED)
 def is_too_joint(
     rows: Any, close: F, first: I, rules: Any, book: Any, account: Any, s: int, row: int, side: int, notional: float, equity: float
 ) -> bool:
     """Whether this notional, with its part of the others that move with it, would be more than max_joint_pct of equity. The correlation of
-    series that are not whole over correlation_bars is unknown."""
+    series that do not have correlation_bars returns of the same moments is unknown."""
     most, length = equity * rules.max_joint_pct / 100.0, rules.correlation_bars
     for k in range(account.held):
         symbol = book[k].active
         p = book[symbol]
         other, rho = p.row, np.nan
-        is_long = row - length >= first[s] and other - length >= first[symbol]
-        if is_long and rows[row].at == rows[other].at and rows[row - length].at == rows[other - length].at:
+        if row - length >= first[s] and other - length >= first[symbol] and are_side_by_side(rows, row, other, length):
             rho = correlation(close[row - length : row + 1], close[other - length : other + 1])
         open_notional = p.qty * p.mark if p.qty > 0.0 else p.qty_opened * p.limit
         notional += joint_share(side, p.side, rho) * open_notional

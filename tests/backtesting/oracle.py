@@ -266,7 +266,7 @@ class Oracle:
         """None where it cannot be known."""
         length = self.rules.correlation_bars
         one, two = ([ms for ms in self.stamps[symbol] if ms <= before][-length - 1 :] for symbol in (a, b))
-        if len(one) <= length or len(two) <= length or one[-1] != two[-1] or one[0] != two[0] or length < 2:
+        if len(one) <= length or len(two) <= length or one != two or length < 2:
             return None
         x, y = (self.returns(symbol, stamps) for symbol, stamps in ((a, one), (b, two)))
         mean_x, mean_y = sum(x) / length, sum(y) / length

@@ -5,6 +5,7 @@ import pytest
 
 from backtesting import kernel
 from backtesting.kernel.books import liquidated_at, to_tick
+from backtesting.kernel.entering import are_side_by_side
 from backtesting.kernel.types import specs_rows
 from exchanges import exits
 from tests.backtesting.drawn import TIERS
@@ -102,6 +103,18 @@ def test_it_limits_what_moves_together_by_what_is_still_open():
         result = run(bars, entries, rules=make_rules(max_joint_pct=most, max_margin_pct=60.0))
         assert result.refused == refused
         assert result.trades.symbol.shape[0] == 2 - len(refused)
+
+
+@pytest.mark.parametrize("look", [pytest.param(are_side_by_side, id="compiled"), pytest.param(are_side_by_side.py_func, id="plain")])
+def test_series_with_holes_at_different_places_are_not_side_by_side(look):
+    """Both have four bars from the first moment to the last, and the second one lacks another one in between."""
+    whole, holed, other = [0, 1, 2, 3, 4], [0, 1, 3, 4], [0, 2, 3, 4]
+    bars = kernel.join([make_series([FLAT] * len(times), times=times) for times in (whole, holed, other, holed)])
+    ends = [int(last) - 1 for last in bars.first[1:]]
+    assert look(bars.rows, ends[1], ends[3], 3)
+    assert not look(bars.rows, ends[1], ends[2], 3)
+    assert look(bars.rows, ends[1], ends[2], 1)
+    assert not look(bars.rows, ends[0], ends[1], 3)
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
