@@ -51,9 +51,9 @@ def check(
     which = market.symbol if len(markets) == 1 else f"any of the {len(markets)} markets"
     cheapest = "" if len(markets) == 1 else f" ({market.symbol})"
     advice = (
-        f"it takes at least {least}{cheapest}, and more where the stop is far: give more, or choose a higher risk profile or other markets"
+        f"it takes at least {least} {market.quote}{cheapest}, and more where the stop is far: give more, or choose a higher risk profile or other markets"
         if notional_pct is None
-        else f"at {notional_pct:g} % of equity a position it takes at least {least}{cheapest}: give more, or choose a larger share, a higher risk profile or other markets"
+        else f"at {notional_pct:g} % of equity a position it takes at least {least} {market.quote}{cheapest}: give more, or choose a larger share, a higher risk profile or other markets"
     )
     raise TooLittle(
         f"capital: {capital} {market.quote} cannot buy the venue's smallest order of {which} within the {profile.name} risk profile; {advice}",

@@ -106,7 +106,8 @@ def _checked(name: str, value: Any) -> Any:
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise UnfitSetting(
-                f"{name}: {repr_(value)} is not known; use {' or '.join(word or 'nothing' for word in CHOICES[name])}", field=name
+                f"{name}: {repr_(value)} is not known; use {' or '.join(word or 'an empty text for none' for word in CHOICES[name])}",
+                field=name,
             )
         return value
     low, high = RANGES[name]

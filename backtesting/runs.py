@@ -22,7 +22,7 @@ from exchanges import candles
 from exchanges.models import JobStatus, Market, Provenance
 from exchanges.risk import profiles
 from exchanges.timeframes import TIMEFRAME_MS
-from signals import registry, strategies
+from signals import registry, rules, strategies
 from signals.models import ModelVersion
 from traderai.lib import clock, jobs
 from traderai.lib.errors import UserError
@@ -92,6 +92,9 @@ def start(
             raise NotRunnable(
                 "symbols: the model and the markets must both be simulated or both be real; train a model on these markets", field="symbols"
             )
+    elif strategy not in rules.STRATEGIES:
+        known = ", ".join((*strategies.TEMPLATES, *rules.STRATEGIES))
+        raise NotRunnable(f"strategy: {repr_(strategy)} is unknown; use one of {known}", field="strategy")
     else:
         judged, values = None, asked.parse(strategy, strategy_params or {})
         _check_stored(markets, start_ms, end_ms)
@@ -239,6 +242,9 @@ def _check_stored(markets: Sequence[Market], start_ms: int | None, end_ms: int |
     """Every market has bars of the span."""
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
         raise NotRunnable("end: must be after the start", field="end")
+    last_ms = max(candles.last_open_ms(market, settings.BASE_TIMEFRAME) or 0 for market in markets)
+    if start_ms is not None and start_ms > last_ms > 0:
+        raise NotRunnable(f"start: the newest candle is of {clock.from_ms(last_ms):%Y-%m-%d %H:%M} UTC; start earlier", field="start")
     for market in markets:
         newest = candles.read(market, settings.BASE_TIMEFRAME, end_ms=end_ms, last=1).timestamp
         if not newest.shape[0] or int(newest[0]) < (start_ms or 0):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from reprlib import repr as repr_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,7 +139,10 @@ def _axis(known: Parameter, given: Any) -> Axis:
     try:
         step = known._replace(low=0.0, high=known.high).parse(given.get("step", known.step))
     except UnfitParameter as error:
-        raise UnfitParameter(known.name, f"step: {str(error).partition(': ')[2]}") from error
+        raise UnfitParameter(
+            known.name,
+            f"the step {repr_(given['step'])} is none; choose a {'whole ' if known.is_whole else ''}number of more than 0, up to {known.high:g}",
+        ) from error
     if low > high:
         raise UnfitParameter(known.name, f"the range from {low:g} to {high:g} is empty; give the lower end first")
     if step <= 0.0 or (high - low) / step > MOST_STEPS:

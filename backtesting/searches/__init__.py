@@ -181,9 +181,9 @@ def count(space: Space) -> int:
 
 
 def _wanted(space: Space, method: str, trials: int | None) -> int:
+    if not space.varied:
+        raise NotSearchable("space: nothing is varied; give at least one parameter a range", field="space")
     if method == Method.TPE:
-        if not space.varied:
-            raise NotSearchable("space: nothing is varied; give at least one parameter a range", field="space")
         return _whole("trials", 200 if trials is None else trials, 10, MOST_TRIALS)
     if trials is not None:
         raise NotSearchable("trials: a grid tries every combination; leave trials out, or choose the method tpe", field="trials")

@@ -67,7 +67,7 @@ def test_it_starts_a_run(market, alice, client_for):
         ({"path": "lucky"}, "Select a valid choice"),
         ({"limit_offset": "99"}, "99.0 cannot be used"),
         ({"symbols": []}, "Choose at least one market"),
-        ({"start": "2031-01-01"}, "no 15m candles between"),
+        ({"start": "2031-01-01"}, "start earlier"),
     ],
 )
 def test_it_says_at_the_form_what_is_wrong_and_stores_nothing(market, alice, client_for, more, text):

@@ -207,7 +207,7 @@ def test_a_market_that_ended_does_not_end_the_others(markets):
 @pytest.mark.parametrize(
     ("more", "field", "text"),
     [
-        ({"strategy": "magic"}, "strategy", "magic"),
+        ({"strategy": "magic"}, "strategy", "'magic' is unknown; use one of ml-ensemble, sma-cross"),
         ({"strategy_params": {"fast": 50, "slow": 20}}, "fast", "fewer bars"),
         ({"strategy_params": {"fast": "many"}}, "fast", "whole number"),
         ({"strategy_params": {"tp1_atr": 5, "tp2_atr": 3}}, "tp1_atr", "nearer"),
@@ -219,7 +219,8 @@ def test_a_market_that_ended_does_not_end_the_others(markets):
         ({"engine": {"wings": 2}}, "wings", "no such setting"),
         ({"engine": {"detail": "1m"}}, "detail", "none of the chosen markets has 1m candles"),
         ({"start_ms": 2_000_000_000_000, "end_ms": 1_900_000_000_000}, "end", "after the start"),
-        ({"start_ms": 2_000_000_000_000}, "symbols", r"no 15m candles between .+ and now; its candles are of \d{4}-\d\d-\d\d to "),
+        ({"start_ms": 2_000_000_000_000}, "start", r"the newest candle is of \d{4}-\d\d-\d\d \d\d:\d\d UTC; start earlier"),
+        ({"end_ms": 1_000_000_000_000}, "symbols", r"no 15m candles between .+; its candles are of \d{4}-\d\d-\d\d to "),
     ],
 )
 def test_it_refuses_what_cannot_be_simulated_and_stores_nothing(markets, more, field, text):

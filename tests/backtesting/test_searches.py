@@ -276,7 +276,8 @@ def test_it_goes_on_within_a_window(markets, alice):
         ({"least_trades": 0}, "least_trades", "whole number from 1"),
         ({"trials": 50}, "trials", "a grid tries every combination"),
         ({"method": "tpe", "trials": 5}, "trials", "from 10 to 2,000"),
-        ({"method": "tpe", "space": {}}, "space", "nothing is varied"),
+        ({"method": "tpe", "trials": 20, "space": {}}, "space", "nothing is varied"),
+        ({"space": {"fast": 9}}, "space", "nothing is varied"),
         (
             {"method": "tpe", "trials": 2_000, "walk": "rolling", "train_days": 1, "test_days": 1},
             "trials",

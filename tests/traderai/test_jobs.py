@@ -59,6 +59,14 @@ def test_it_tells_how_far_it_is_and_that_it_lives(held):
     assert row.heartbeat_at > before
 
 
+def test_it_says_for_how_long_a_worker_gave_no_news(held):
+    assert held.row.silent_s == 0
+    held.row.heartbeat_at -= 2 * MINUTE
+    assert 120 <= held.row.silent_s < 180
+    held.row.status = JobStatus.DONE
+    assert held.row.silent_s == 0
+
+
 @pytest.mark.parametrize("lose", [cancelled, removed, taken_over])
 def test_whoever_has_lost_it_changes_nothing_any_more(held, lose):
     lose(held.row)

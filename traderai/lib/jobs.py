@@ -30,6 +30,7 @@ class JobStatus(models.TextChoices):
 
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+LONG_STEP_S = 60
 
 
 class Job(models.Model):
@@ -52,6 +53,14 @@ class Job(models.Model):
     @property
     def is_unfinished(self) -> bool:
         return self.status in UNFINISHED
+
+    @property
+    def silent_s(self) -> int:
+        """Seconds without news from the worker, once they are more than most steps take; else 0."""
+        if self.status != JobStatus.RUNNING or self.heartbeat_at is None:
+            return 0
+        seconds = int((clock.now() - self.heartbeat_at).total_seconds())
+        return seconds if seconds >= LONG_STEP_S else 0
 
 
 Row = TypeVar("Row", bound=Job)
