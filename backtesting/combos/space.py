@@ -89,6 +89,16 @@ class Space:
         known = known_parameters(self.rule)
         return {name: known[name].parse(float(value)) for name, value in zip(self.names, row, strict=True)}
 
+    def at_the_edge(self, values: Mapping[str, float]) -> tuple[Axis, ...]:
+        """The varied axes on whose first or last value a combination lies though its parameter goes further: what is better may lie beyond."""
+        known, found = known_parameters(self.rule), []
+        for axis in self.varied:
+            value, tried = values[axis.name], axis.values
+            goes_under = value == tried[0] and known[axis.name].low < tried[0]
+            if goes_under or (value == tried[-1] and known[axis.name].high > tried[-1]):
+                found.append(axis)
+        return tuple(found)
+
     @property
     def shortest_hold_hours(self) -> float:
         return min(axis.low for axis in self.axes if axis.name == "hold_hours")

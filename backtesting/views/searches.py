@@ -171,6 +171,9 @@ def _findings(search: ParameterSearch, space: Space) -> dict[str, Any]:
         "badge": BADGES[found["verdict"]["word"]],
         "no_deflated": _reason(found, "Too few days with a result."),
         "no_overfit": _reason(found, "Too few days: it needs 32." if found["tried"] > 1 else "It needs two combinations."),
+        "edges": [known_parameters(space.rule)[axis.name].label for axis in space.at_the_edge(found["top"][0]["values"])]
+        if found["top"]
+        else [],
         "labels": [known_parameters(space.rule)[name].label for name in names],
         "top": [{**row, "chosen": [row["values"][name] for name in names], "value": row[search.objective]} for row in found["top"]],
         "walk": walk,

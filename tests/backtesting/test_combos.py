@@ -45,6 +45,17 @@ def test_it_reads_back_what_it_wrote() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fast", "slow", "edges"),
+    [(10, 30, ["fast"]), (20, 30, ["fast"]), (15, 30, []), (15, 20, ["slow"]), (15, 1000, []), (10, 20, ["fast", "slow"])],
+)
+def test_it_tells_what_lies_at_the_edge_of_its_range(fast, slow, edges) -> None:
+    """1,000 is the widest average there is: nothing lies beyond."""
+    found = space.parse("sma-cross", {"fast": {"low": 10, "high": 20, "step": 5}, "slow": {"low": 20, "high": 1000, "step": 10}})
+    values = found.values([fast, slow, *(axis.low for axis in found.axes[2:])])
+    assert [axis.name for axis in found.at_the_edge(values)] == edges
+
+
+@pytest.mark.parametrize(
     ("given", "field", "words"),
     [
         ({"speed": 1}, "speed", "no such parameter"),

@@ -141,7 +141,7 @@ def test_it_shows_what_was_found(alice, client_for):
     page = words(client_for(alice).get(detail(make_finished(alice))))
     for text in (
         "Out of sample", "Chance of any skill", "Chance of overfitting (PBO)", "Walk-forward efficiency", "6 different tries of this strategy over this time: 6 here",
-        "The best in sample", "+4.00 %", "What lies around the best", "5 combinations differ from the best",
+        "The best in sample", "The best lies at the edge of what was tried: slow average. Something better", "+4.00 %", "What lies around the best", "5 combinations differ from the best",
     ):  # fmt: skip
         assert text in page
 
