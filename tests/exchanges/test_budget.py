@@ -205,8 +205,9 @@ def test_a_file_from_long_ago_holds_nobody_up(settings, tmp_path):
     settings.REDIS_URL, settings.RUN_DIR, settings.VENUE_RATE_SHARE, settings.VENUE_BASE_URLS = "", tmp_path, 0.9, {}
     ago = time.time() - 5.0
     (tmp_path / "budget-bybit.json").write_text(json.dumps({"seen": ago - 60.0, "blocked": ago, "other": ago}) + "\n")
-    burst = budget.pace("bybit", "other").burst
+    burst, now = budget.pace("bybit", "other").burst, time.time()
     budget.take("bybit", "other", burst, patience_s=0.0)
+    assert json.loads((tmp_path / "budget-bybit.json").read_text())["other"] >= now, "the whole burst was not taken from now on"
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x00", b'{"seen": ', b"[1]\n", b'{"other": "x"}\n', b'{"other": null}\n'])
