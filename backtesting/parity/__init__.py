@@ -8,6 +8,7 @@ import numpy as np
 from django.conf import settings
 from django.db.models import QuerySet
 
+from backtesting import arrays
 from backtesting.parity import record as records
 from backtesting.parity import telling
 from backtesting.parity.causes import TITLES, UNEXPLAINED, Difference, Tellings, entry_error_bps, explain
@@ -146,8 +147,8 @@ def refusals(accounts: Iterable[TradingAccount], start_ms: int, end_ms: int) -> 
     return dict(Counter(detail.get("code", "unknown") for detail in events.values_list("detail", flat=True)).most_common())
 
 
-def _histories(positions: Sequence[Position]) -> dict[int, tuple[CandleFrame, FundingFrame]]:
-    """By market the bars and funding that its positions need, read once."""
+def _histories(positions: Sequence[Position]) -> dict[int, tuple[CandleFrame, FundingFrame, CandleFrame | None]]:
+    """By market the bars, funding and mark prices that its positions need, read once."""
     markets: dict[int, Market] = {position.market_id: position.market for position in positions}
     found = {}
     for pk, market in markets.items():
@@ -155,11 +156,12 @@ def _histories(positions: Sequence[Position]) -> dict[int, tuple[CandleFrame, Fu
         start_ms = min(clock.to_ms(position.opened_at) for position in own) - 2 * 86_400_000
         end_ms = max(clock.to_ms(position.expires_at) for position in own) + 2 * bar_length()
         frame = candles.read(market, settings.BASE_TIMEFRAME, start_ms=start_ms, end_ms=end_ms)
-        found[pk] = frame, candles.funding(market, start_ms=start_ms - funding_rule.LONGEST_INTERVAL_MS, end_ms=end_ms)
+        funding = candles.funding(market, start_ms=start_ms - funding_rule.LONGEST_INTERVAL_MS, end_ms=end_ms)
+        found[pk] = frame, funding, arrays.marks_of(market, frame)
     return found
 
 
-def _compare(position: Position, history: CandleFrame, funding: FundingFrame) -> Line | None:
+def _compare(position: Position, history: CandleFrame, funding: FundingFrame, marks: CandleFrame | None) -> Line | None:
     """None while no bar has closed on it, or without a plan to simulate."""
     record = records.read(position)
     if record is None or (position.last_bar_ms < record.filled_ms // bar_length() * bar_length() and position.is_open):
@@ -169,8 +171,9 @@ def _compare(position: Position, history: CandleFrame, funding: FundingFrame) ->
     market, opened, planned = position.market, records.opened(record), records.planned(record)
     slippage = market.costs.slippage_bps * 1e-4
     frame = _cut(history, opened.first_ms, end_ms)
-    retold = telling.simulate(market, *_with(funding, telling.entered_at(frame, opened, float(position.entry_price), slippage)))
-    simulated = telling.simulate(market, _cut(history, planned.first_ms, end_ms), funding, planned)
+    entered, wanted = telling.entered_at(frame, opened, float(position.entry_price), slippage)
+    retold = telling.simulate(market, entered, funding, marks, wanted)
+    simulated = telling.simulate(market, _cut(history, planned.first_ms, end_ms), funding, marks, planned)
     booked = records.told(record, float(frame.close[-1]) if len(frame) else float(position.mark_price))
     if isinstance(retold, str):  # its own entry cannot be told: today's rules of the market are others
         retold = booked
@@ -179,10 +182,6 @@ def _compare(position: Position, history: CandleFrame, funding: FundingFrame) ->
     if isinstance(simulated, str):
         return Line(position, booked, None, simulated, None, differences)
     return Line(position, booked, simulated, "", entry_error_bps(record, simulated), differences)
-
-
-def _with(funding: FundingFrame, entered: tuple[CandleFrame, telling.Wanted]) -> tuple[CandleFrame, FundingFrame, telling.Wanted]:
-    return entered[0], funding, entered[1]
 
 
 def _cut(frame: CandleFrame, start_ms: int, end_ms: int) -> CandleFrame:

@@ -54,13 +54,13 @@ class Told(NamedTuple):
     legs: tuple[Leg, ...]
 
 
-def simulate(market: Market, frame: CandleFrame, funding: FundingFrame, wanted: Wanted) -> Told | str:
+def simulate(market: Market, frame: CandleFrame, funding: FundingFrame, marks: CandleFrame | None, wanted: Wanted) -> Told | str:
     """Enter at the open of the frame's first bar and leave by the plan, or at the close of its last bar. The kernel's word where it does not
     enter, "no_bar" where the frame does not begin with the bar of the entry."""
     if not len(frame) or int(frame.timestamp[0]) != wanted.first_ms:
         return "no_bar"
     frame = _with_decision(frame, wanted.reference)
-    series = arrays.series(market, frame, funding, arrays.marks_of(market, frame))
+    series = arrays.series(market, frame, funding, marks)
     bars = kernel.join([series._replace(mark_high=np.empty(0), mark_low=np.empty(0))])  # positions are managed on the last price
     side = np.zeros(len(frame), np.int8)
     side[0] = wanted.side
